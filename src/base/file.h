@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Files and folders: whole-file reading, writing that a kill cannot tear, sorted listings. */
+#ifndef TSR_BASE_FILE_H
+#define TSR_BASE_FILE_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Read a whole regular file; *data is NUL-terminated beyond *bytes. Release with tsr_free.
+ * Errors   TSR_ENOENT, TSR_EIO, TSR_EFORMAT when it is not a regular file,
+ *          TSR_ELIMIT when it is larger than max_bytes. */
+TSR_USE tsr_status tsr_file_read(const char *path, size_t max_bytes, char **data, size_t *bytes);
+
+/* Replace `path` by these bytes in one step: temporary file beside it, write, fsync, rename, fsync
+ * of the folder. A kill leaves the old file or the new one. */
+TSR_USE tsr_status tsr_file_write(const char *path, const void *data, size_t bytes);
+
+/* The three steps apart, for files that another library writes. `temp` is released with tsr_free.
+ * publish syncs and renames `temp` to `path`. */
+TSR_USE tsr_status tsr_file_temp_name(const char *path, char **temp);
+TSR_USE tsr_status tsr_file_publish(const char *temp, const char *path);
+
+/* mkdir -p. */
+TSR_USE tsr_status tsr_make_folders(const char *path);
+
+/* "a/b"; release with tsr_free. An absolute b or an empty a gives b. */
+TSR_USE tsr_status tsr_path_join(char **out, const char *a, const char *b);
+
+/* Last component (borrowed from path), and the part after its last '.' ("" if none, borrowed). */
+const char *tsr_path_name(const char *path);
+const char *tsr_path_extension(const char *path);
+
+int tsr_file_exists(const char *path);
+int tsr_is_folder(const char *path);
+
+/* Size and modification time (ns since 1970) of a regular file, symlinks followed. */
+TSR_USE tsr_status tsr_file_stat(const char *path, uint64_t *bytes, int64_t *mtime_ns);
+
+typedef struct tsr_names {
+    char **names;
+    size_t count, cap;
+} tsr_names;
+
+/* Entries of a folder, sorted bytewise, without those that start with '.'. */
+TSR_USE tsr_status tsr_list_folder(const char *path, tsr_names *out);
+
+/* Paths of all files below `root`, relative to it, sorted bytewise within each folder. Symlinked
+ * folders are followed at most once each (a loop ends); max_depth levels at most. */
+TSR_USE tsr_status tsr_walk_folder(const char *root, int max_depth, tsr_names *out);
+
+TSR_USE tsr_status tsr_names_add(tsr_names *n, const char *name);
+void tsr_names_clear(tsr_names *n);
+
+#endif

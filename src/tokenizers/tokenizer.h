@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One interface for every tokenizer: from what a file held to tokens, and back.
+ *
+ * A tokenizer is preprocessing + model + place in the vocabulary for one modality. It is stored in
+ * one file (safetensors; text: tokenizer.json) that says everything needed to use it. Kinds are
+ * listed in one table (kinds.c); a new kind is one file and one line there. */
+#ifndef TSR_TOKENIZERS_TOKENIZER_H
+#define TSR_TOKENIZERS_TOKENIZER_H
+
+#include "base/json.h"
+#include "base/status.h"
+#include "types/media.h"
+#include "types/tensor.h"
+#include "types/tokens.h"
+
+typedef struct tsr_tokenizer tsr_tokenizer;
+
+/* Scratch of one worker (network activations, FFT plans). One per thread; life: as long as its
+ * tokenizer. */
+typedef struct tsr_tokenizer_work tsr_tokenizer_work;
+
+/* Read a tokenizer file. The kind is found in its metadata (key "tessera"), or guessed for
+ * published 4M files (which have none) with `hint`, the modality's name, NULL if unknown.
+ * Errors   TSR_ENOENT, TSR_EFORMAT, TSR_EUNSUPPORTED, TSR_EMISMATCH (tensors of wrong shape). */
+TSR_USE tsr_status tsr_tokenizer_open(const char *path, const char *hint, tsr_tokenizer **out);
+
+/* Make one that needs no training (palette, metadata, bytes) from its recipe section, a JSON
+ * object with at least "kind" and "modality". `origin` names the recipe in messages. */
+TSR_USE tsr_status tsr_tokenizer_create(const json_t *config, const char *origin,
+                                        tsr_tokenizer **out);
+TSR_USE tsr_status tsr_tokenizer_write(const tsr_tokenizer *t, const char *path);
+void tsr_tokenizer_destroy(tsr_tokenizer *t);
+
+/* Borrowed until destroy. `base` in it is 0 until the corpus assigns one. */
+const tsr_token_space *tsr_tokenizer_space(const tsr_tokenizer *t);
+
+/* Kind ("image", "depth", "palette", ...). Borrowed. */
+const char *tsr_tokenizer_kind_name(const tsr_tokenizer *t);
+
+/* Everything a user asks before trusting it: kind, modality, media, tokens and grid per sample,
+ * input range and normalisation, resize rule, quantizer, codebook sizes, encoder/decoder present,
+ * bits per sample, parameters, hash. Object; json_decref. */
+TSR_USE tsr_status tsr_tokenizer_describe(const tsr_tokenizer *t, json_t **out);
+
+TSR_USE tsr_status tsr_tokenizer_work_create(const tsr_tokenizer *t, tsr_tokenizer_work **out);
+void tsr_tokenizer_work_destroy(tsr_tokenizer_work *w);
+
+/* What goes in: the media a sample has for this modality, in any order; a kind takes those it
+ * knows by their media kind (metadata: the picture and the record) and refuses the rest. */
+typedef struct tsr_inputs {
+    const tsr_media *media[4];
+    size_t count;
+    const tsr_view *view; /* crop shared by all modalities; NULL: the centred square */
+} tsr_inputs;
+
+/* Tokens of one sample. They depend on the sample and the tokenizer only: not on threads, batch or
+ * neighbours. *out is filled on success; release with tsr_tokens_clear.
+ * Errors   TSR_EFORMAT / TSR_ENUMERIC (this sample is bad: the caller records it and goes on),
+ *          TSR_EARG (inputs of the wrong media kind), TSR_ENOMEM. */
+TSR_USE tsr_status tsr_tokenizer_encode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
+                                        const tsr_inputs *in, tsr_tokens *out);
+
+/* Media from tokens. Errors: TSR_EFORMAT for ids outside the codebook or an impossible count. */
+TSR_USE tsr_status tsr_tokenizer_decode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
+                                        const tsr_tokens *tokens, tsr_media *out);
+
+/* What the decoder should have returned: the input after crop, resize and conversion, in the form
+ * decode gives (an 8-bit picture, depth in metres, mono sound, normalised text). */
+TSR_USE tsr_status tsr_tokenizer_target(const tsr_tokenizer *t, tsr_tokenizer_work *w,
+                                        const tsr_inputs *in, tsr_media *out);
+
+/* Quality of `got` against `target` in the field's units, as an object of numbers: psnr_db, ssim;
+ * absrel, delta1; angle_deg; miou; mel_db; delta_e; exact. The first member is the main one. */
+TSR_USE tsr_status tsr_tokenizer_quality(const tsr_tokenizer *t, const tsr_media *target,
+                                         const tsr_media *got, json_t **out);
+
+/* Bits one sample costs: count * log2(codebook size); < 0 when the length is free. */
+double tsr_tokenizer_bits(const tsr_tokenizer *t);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tokens and vocabulary ranges. */
+#include "types/tokens.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+tsr_status tsr_tokens_init(tsr_tokens *t, size_t count)
+{
+    tsr_tokens fresh = {NULL, count};
+    TSR_TRY(tsr_alloc(&fresh.ids, count, sizeof *fresh.ids));
+    *t = fresh;
+    return TSR_OK;
+}
+
+void tsr_tokens_clear(tsr_tokens *t)
+{
+    tsr_free(t->ids);
+    *t = (tsr_tokens){0};
+}
+
+int tsr_modality_name_ok(const char *name)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n >= TSR_NAME_CHARS || name[0] < 'a' || name[0] > 'z')
+        return 0;
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_@-") == n;
+}
+
+/* An earlier space with the same vocabulary, or NULL. */
+static const tsr_token_space *sharer(const tsr_token_space *spaces, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(spaces[j].vocabulary, spaces[i].vocabulary) == 0)
+            return &spaces[j];
+    return NULL;
+}
+
+static tsr_status assign(tsr_token_space *spaces, size_t i, uint32_t *next)
+{
+    const tsr_token_space *s = sharer(spaces, i);
+    if (s && s->codebook_size != spaces[i].codebook_size)
+        TSR_FAIL(TSR_EMISMATCH,
+                 "modalities %s and %s share vocabulary \"%s\" but have %u and %u codes",
+                 s->modality, spaces[i].modality, s->vocabulary, s->codebook_size,
+                 spaces[i].codebook_size);
+    spaces[i].base = s ? s->base : *next;
+    if (!s && __builtin_add_overflow(*next, spaces[i].codebook_size, next))
+        TSR_FAIL(TSR_ELIMIT, "the vocabulary does not fit in 32-bit ids at modality %s",
+                 spaces[i].modality);
+    return TSR_OK;
+}
+
+tsr_status tsr_vocabulary_assign(tsr_token_space *spaces, size_t n, uint32_t *total)
+{
+    uint32_t next = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(spaces[i].modality, spaces[j].modality) == 0)
+                TSR_FAIL(TSR_EARG, "modality %s is named twice", spaces[i].modality);
+    for (int text = 1; text >= 0; text--)
+        for (size_t i = 0; i < n; i++)
+            if ((strcmp(spaces[i].vocabulary, "text") == 0) == text)
+                TSR_TRY(assign(spaces, i, &next));
+    *total = next;
+    return TSR_OK;
+}
