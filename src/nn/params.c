@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The store of named tensors, and how new ones are filled. */
+#include "nn/params.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/str.h"
+
+#include <math.h>
+#include <string.h>
+
+struct tsr_params {
+    tsr_param **items;
+    size_t count, cap;
+    uint32_t *slots; /* open addressing; item index + 1, 0 = empty */
+    size_t nslots;   /* power of two, at least twice count */
+};
+
+tsr_status tsr_params_create(tsr_params **out)
+{
+    return tsr_alloc(out, 1, sizeof **out);
+}
+
+static void param_destroy(tsr_param *p)
+{
+    if (!p)
+        return;
+    tsr_free(p->name);
+    tsr_free(p->value);
+    tsr_free(p->grad);
+    tsr_free(p->moment1);
+    tsr_free(p->moment2);
+    tsr_free(p->average);
+    tsr_free(p);
+}
+
+void tsr_params_destroy(tsr_params *ps)
+{
+    if (!ps)
+        return;
+    for (size_t i = 0; i < ps->count; i++)
+        param_destroy(ps->items[i]);
+    tsr_free(ps->items);
+    tsr_free(ps->slots);
+    tsr_free(ps);
+}
+
+/* The slot that holds `name`, or the empty one where it belongs. */
+static size_t slot_of(const tsr_params *ps, const char *name)
+{
+    size_t mask = ps->nslots - 1, at = (size_t)tsr_hash_name(name) & mask;
+    while (ps->slots[at] && strcmp(ps->items[ps->slots[at] - 1]->name, name) != 0)
+        at = (at + 1) & mask;
+    return at;
+}
+
+static tsr_status widen(tsr_params *ps)
+{
+    size_t have = ps->nslots;
+    if (have && 2 * (ps->count + 1) <= have)
+        return TSR_OK;
+    uint32_t *slots, *old = ps->slots;
+    TSR_TRY(tsr_alloc(&slots, have ? 2 * have : 64, sizeof *slots));
+    ps->slots = slots;
+    ps->nslots = have ? 2 * have : 64;
+    for (size_t i = 0; i < ps->count; i++)
+        ps->slots[slot_of(ps, ps->items[i]->name)] = (uint32_t)i + 1;
+    tsr_free(old);
+    return TSR_OK;
+}
+
+tsr_param *tsr_params_find(const tsr_params *ps, const char *name)
+{
+    if (!ps->nslots)
+        return NULL;
+    uint32_t at = ps->slots[slot_of(ps, name)];
+    return at ? ps->items[at - 1] : NULL;
+}
+
+tsr_status tsr_params_get(const tsr_params *ps, const char *name, tsr_param **out)
+{
+    tsr_param *p = tsr_params_find(ps, name);
+    if (p) {
+        *out = p;
+        return TSR_OK;
+    }
+    const char *best = NULL;
+    int least = 4;
+    for (size_t i = 0; i < ps->count; i++) {
+        int d = tsr_edit_distance(name, ps->items[i]->name);
+        if (d < least) {
+            least = d;
+            best = ps->items[i]->name;
+        }
+    }
+    if (best)
+        TSR_FAIL(TSR_ENOENT, "there is no tensor \"%s\"; there is a \"%s\"", name, best);
+    TSR_FAIL(TSR_ENOENT, "there is no tensor \"%s\" among %zu", name, ps->count);
+}
+
+tsr_status tsr_params_add(tsr_params *ps, const char *name, unsigned flags, int ndim,
+                          const size_t *shape, tsr_param **out)
+{
+    tsr_status st = TSR_OK;
+    tsr_param *p = NULL;
+    if (!name || !name[0])
+        TSR_FAIL(TSR_EARG, "a tensor needs a name");
+    if (ndim < 0 || ndim > TSR_MAX_DIMS)
+        TSR_FAIL(TSR_EARG, "tensor \"%s\": %d dimensions, at most %d", name, ndim, TSR_MAX_DIMS);
+    if (tsr_params_find(ps, name))
+        TSR_FAIL(TSR_EARG, "there is a tensor \"%s\" already", name);
+    TSR_GO(tsr_room(&ps->items, ps->count, &ps->cap, sizeof *ps->items));
+    TSR_GO(widen(ps));
+    TSR_GO(tsr_alloc(&p, 1, sizeof *p));
+    TSR_GO(tsr_strdup(&p->name, name));
+    TSR_GO(tsr_shape_count(ndim, shape, &p->count));
+    TSR_GO(tsr_alloc(&p->value, p->count, sizeof *p->value));
+    p->flags = flags;
+    p->ndim = ndim;
+    for (int i = 0; i < ndim; i++)
+        p->shape[i] = shape[i];
+    p->version = 1;
+    ps->slots[slot_of(ps, name)] = (uint32_t)ps->count + 1;
+    ps->items[ps->count++] = p;
+    if (out)
+        *out = p;
+    p = NULL;
+out:
+    param_destroy(p);
+    return st;
+}
+
+size_t tsr_params_count(const tsr_params *ps)
+{
+    return ps->count;
+}
+
+tsr_param *tsr_params_at(const tsr_params *ps, size_t i)
+{
+    return ps->items[i];
+}
+
+size_t tsr_params_values(const tsr_params *ps, unsigned flags)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ps->count; i++)
+        if (!flags || (ps->items[i]->flags & flags))
+            n += ps->items[i]->count;
+    return n;
+}
+
+tsr_status tsr_params_need_grads(tsr_params *ps)
+{
+    for (size_t i = 0; i < ps->count; i++) {
+        tsr_param *p = ps->items[i];
+        if ((p->flags & TSR_PARAM_TRAIN) && !p->grad)
+            TSR_TRY(tsr_alloc(&p->grad, p->count, sizeof *p->grad));
+    }
+    return TSR_OK;
+}
+
+tsr_status tsr_params_need_moments(tsr_params *ps)
+{
+    for (size_t i = 0; i < ps->count; i++) {
+        tsr_param *p = ps->items[i];
+        if (!(p->flags & TSR_PARAM_TRAIN))
+            continue;
+        if (!p->moment1)
+            TSR_TRY(tsr_alloc(&p->moment1, p->count, sizeof *p->moment1));
+        if (!p->moment2)
+            TSR_TRY(tsr_alloc(&p->moment2, p->count, sizeof *p->moment2));
+    }
+    return TSR_OK;
+}
+
+tsr_status tsr_params_need_averages(tsr_params *ps)
+{
+    for (size_t i = 0; i < ps->count; i++) {
+        tsr_param *p = ps->items[i];
+        if (p->average || !p->count)
+            continue;
+        TSR_TRY(tsr_alloc(&p->average, p->count, sizeof *p->average));
+        memcpy(p->average, p->value, p->count * sizeof *p->value);
+    }
+    return TSR_OK;
+}
+
+void tsr_params_zero_grads(tsr_params *ps)
+{
+    for (size_t i = 0; i < ps->count; i++)
+        if (ps->items[i]->grad)
+            memset(ps->items[i]->grad, 0, ps->items[i]->count * sizeof(float));
+}
+
+void tsr_param_touch(tsr_param *p)
+{
+    p->version++;
+}
+
+int tsr_param_decays(const char *name)
+{
+    return !strstr(name, "norm.") && !strstr(name, ".norm") && !tsr_ends_with(name, ".bias") &&
+           !tsr_ends_with(name, ".gamma") && !tsr_ends_with(name, ".lookup_table_weight");
+}
+
+static void fill_uniform(tsr_param *p, float bound, tsr_rng *r)
+{
+    for (size_t i = 0; i < p->count; i++)
+        p->value[i] = tsr_rng_range(r, -bound, bound);
+}
+
+static void fill_normal(tsr_param *p, float sigma, float cut, tsr_rng *r)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        float x = tsr_rng_normal(r);
+        while (fabsf(x) > cut)
+            x = tsr_rng_normal(r);
+        p->value[i] = sigma * x;
+    }
+}
+
+static void fill_constant(tsr_param *p, float x)
+{
+    for (size_t i = 0; i < p->count; i++)
+        p->value[i] = x;
+}
+
+void tsr_param_init(tsr_param *p, tsr_init rule, float arg, uint64_t seed)
+{
+    tsr_rng r;
+    tsr_rng_init(&r, seed, TSR_RNG_INIT, tsr_hash_name(p->name));
+    double rows = p->ndim ? (double)p->shape[0] : 1;
+    double fan_in = rows > 0 ? (double)p->count / rows : 0;
+    switch (rule) {
+    case TSR_INIT_ZERO:
+        fill_constant(p, 0);
+        break;
+    case TSR_INIT_CONST:
+        fill_constant(p, arg);
+        break;
+    case TSR_INIT_UNIFORM:
+        fill_uniform(p, arg, &r);
+        break;
+    case TSR_INIT_NORMAL:
+        fill_normal(p, arg, INFINITY, &r);
+        break;
+    case TSR_INIT_TRUNC:
+        fill_normal(p, arg, 2, &r);
+        break;
+    case TSR_INIT_XAVIER:
+        fill_uniform(p, (float)sqrt(6 / (rows + fan_in)), &r);
+        break;
+    case TSR_INIT_QKV:
+        fill_uniform(p, (float)sqrt(6 / (rows / (double)arg + fan_in)), &r);
+        break;
+    case TSR_INIT_FAN_IN:
+        fill_uniform(p, (float)(1 / sqrt(arg > 0 ? (double)arg : fan_in)), &r);
+        break;
+    case TSR_INIT_KAIMING:
+        fill_uniform(p, (float)sqrt(6 / fan_in), &r);
+        break;
+    }
+    tsr_param_touch(p);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Named float32 tensors: what a model knows, with gradients and the optimizer's memory beside them.
+ *
+ * A store keeps tensors in the order they were added; files, optimizers and reductions follow that
+ * order. Tensors do not move: a tsr_param pointer is good until the store is destroyed. */
+#ifndef TSR_NN_PARAMS_H
+#define TSR_NN_PARAMS_H
+
+#include "base/status.h"
+#include "types/tensor.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum tsr_param_flags {
+    TSR_PARAM_TRAIN = 1,  /* the optimizer changes it; backward gives it a gradient */
+    TSR_PARAM_DECAY = 2,  /* weight decay applies (see tsr_param_decays) */
+    TSR_PARAM_BUFFER = 4, /* changed by other rules (codebooks by EMA), stored, never trained */
+} tsr_param_flags;
+
+typedef struct tsr_param {
+    char *name;
+    unsigned flags;
+    int ndim;
+    size_t shape[TSR_MAX_DIMS];
+    size_t count;     /* product of shape */
+    float *value;     /* [count], row-major */
+    float *grad;      /* [count] or NULL before tsr_params_need_grads; trained tensors only */
+    float *moment1;   /* [count] or NULL before the first optimizer is made */
+    float *moment2;
+    float *average;   /* [count] exponential moving average of value, or NULL */
+    uint64_t version; /* grows with every change of value; caches of packed weights compare it */
+} tsr_param;
+
+typedef struct tsr_params tsr_params;
+
+TSR_USE tsr_status tsr_params_create(tsr_params **out);
+void tsr_params_destroy(tsr_params *ps);
+
+/* Add a zeroed tensor; *out (may be NULL) is borrowed. ndim 0 is one scalar.
+ * Errors   TSR_EARG when the name is taken or empty, or ndim > TSR_MAX_DIMS;
+ *          TSR_ELIMIT, TSR_ENOMEM. */
+TSR_USE tsr_status tsr_params_add(tsr_params *ps, const char *name, unsigned flags, int ndim,
+                                  const size_t *shape, tsr_param **out);
+
+size_t tsr_params_count(const tsr_params *ps);
+
+/* The i-th tensor in order of insertion; i < count. */
+tsr_param *tsr_params_at(const tsr_params *ps, size_t i);
+
+/* The tensor of this name, or NULL. O(1). */
+tsr_param *tsr_params_find(const tsr_params *ps, const char *name);
+
+/* The same, with an error that names it (and a similar name, if there is one): TSR_ENOENT. */
+TSR_USE tsr_status tsr_params_get(const tsr_params *ps, const char *name, tsr_param **out);
+
+/* Total number of values, of all tensors or of those with any of `flags` (0: all). */
+size_t tsr_params_values(const tsr_params *ps, unsigned flags);
+
+/* Gradients for all trained tensors, zeroed; moments and averages likewise, zeroed / a copy of the
+ * values (averages also of buffers). Calling again keeps what is there. */
+TSR_USE tsr_status tsr_params_need_grads(tsr_params *ps);
+TSR_USE tsr_status tsr_params_need_moments(tsr_params *ps);
+TSR_USE tsr_status tsr_params_need_averages(tsr_params *ps);
+
+void tsr_params_zero_grads(tsr_params *ps);
+
+/* Tell caches that p->value changed. */
+void tsr_param_touch(tsr_param *p);
+
+/* 1 when the 4M rule lets weight decay act on a tensor of this name: not if it contains "norm." or
+ * ".norm", nor if it ends in ".bias", ".gamma" or ".lookup_table_weight".
+ * Source   apple/ml-4m, fourm/utils/optim_factory.py, get_parameter_groups. */
+int tsr_param_decays(const char *name);
+
+/* How a new tensor is filled. fan_in = product of all dimensions but the first, rows = the first.*/
+typedef enum tsr_init {
+    TSR_INIT_ZERO,
+    TSR_INIT_CONST,   /* arg */
+    TSR_INIT_UNIFORM, /* U(-arg, arg) */
+    TSR_INIT_NORMAL,  /* N(0, arg^2) */
+    TSR_INIT_TRUNC,   /* N(0, arg^2) drawn again until within 2 arg of 0 */
+    TSR_INIT_XAVIER,  /* U(+-sqrt(6 / (rows + fan_in))) */
+    TSR_INIT_QKV,     /* the same with rows / arg, for arg matrices stacked in one (qkv: 3, kv: 2) */
+    TSR_INIT_FAN_IN,  /* U(+-1 / sqrt(fan_in)), arg 0; a bias takes arg = fan_in of its weight */
+    TSR_INIT_KAIMING, /* U(+-sqrt(6 / fan_in)) */
+} tsr_init;
+
+/* Fill p->value. The stream is (seed, TSR_RNG_INIT, hash of the name): it depends neither on the
+ * order of tensors nor on what else a model holds. Touches p. */
+void tsr_param_init(tsr_param *p, tsr_init rule, float arg, uint64_t seed);
+
+#endif
