@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "codecs/tar.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,12 +17,19 @@
 /* One file: which sample it belongs to and which modality folder holds it. */
 typedef struct entry {
     char *key;
-    char *path;
+    char *path;    /* of the file, or "shard.tar:member" */
     size_t folder;
+    const tsr_tar_set *set; /* NULL: a file of its own */
+    size_t row;             /* of the set */
+    size_t tar_chars;       /* of path: the tar's own path */
 } entry;
 
 struct tsr_source {
+    char *base; /* ROOT/SPLIT */
+    char **folders;
     size_t n_folders;
+    tsr_tar_set **sets; /* one for each tar name, over all modalities that have it */
+    size_t n_sets, cap_sets;
     entry *entries; /* sorted by key, then folder, then path; conflicts moved to the end */
     size_t n_entries, cap_entries, n_used;
     const entry **files; /* [count, n_folders], NULL where absent */
@@ -39,27 +47,89 @@ static size_t key_length(const char *path)
     return strlen(path) - (extension[0] ? strlen(extension) + 1 : 0);
 }
 
-static tsr_status add_entry(tsr_source *s, const char *folder_path, const char *name, size_t folder)
+static tsr_status new_entry(tsr_source *s, size_t folder, entry **out)
 {
     TSR_TRY(tsr_room(&s->entries, s->n_entries, &s->cap_entries, sizeof *s->entries));
-    entry *e = &s->entries[s->n_entries];
-    *e = (entry){.folder = folder};
-    s->n_entries++;
+    *out = &s->entries[s->n_entries++];
+    **out = (entry){.folder = folder};
+    return TSR_OK;
+}
+
+static tsr_status add_file(tsr_source *s, const char *folder_path, const char *name, size_t folder)
+{
+    entry *e;
+    TSR_TRY(new_entry(s, folder, &e));
     TSR_TRY(tsr_strndup(&e->key, name, key_length(name)));
     return tsr_path_join(&e->path, folder_path, name);
 }
 
-static tsr_status list_modality(tsr_source *s, const char *base, const char *name, size_t folder)
+/* All members of the tars called `tar` ("00000.tar") in any of the modality folders. */
+static tsr_status add_tar_set(tsr_source *s, const char *tar)
+{
+    tsr_status st = TSR_OK;
+    tsr_tar_source of[TSR_SOURCE_FOLDERS];
+    char *paths[TSR_SOURCE_FOLDERS] = {0};
+    size_t n = 0;
+    for (size_t f = 0; f < s->n_folders; f++) {
+        TSR_GO(tsr_format(&paths[f], "%s/%s/%s", s->base, s->folders[f], tar));
+        if (tsr_file_exists(paths[f]))
+            of[n++] = (tsr_tar_source){paths[f], s->folders[f]};
+    }
+    TSR_GO(tsr_room(&s->sets, s->n_sets, &s->cap_sets, sizeof *s->sets));
+    TSR_GO(tsr_tar_set_open(of, n, &s->sets[s->n_sets]));
+    const tsr_tar_set *set = s->sets[s->n_sets++];
+    for (size_t row = 0; row < tsr_tar_set_count(set); row++) {
+        for (size_t f = 0; f < s->n_folders; f++) {
+            const char *member = tsr_tar_set_name(set, row, s->folders[f]);
+            entry *e;
+            if (!member)
+                continue;
+            TSR_GO(new_entry(s, f, &e));
+            e->set = set;
+            e->row = row;
+            e->tar_chars = strlen(paths[f]);
+            TSR_GO(tsr_format(&e->path, "%s:%s", paths[f], member));
+            TSR_GO(tsr_format(&e->key, "%.*s/%s", (int)(strlen(tar) - strlen(".tar")), tar,
+                              tsr_tar_set_key(set, row)));
+        }
+    }
+out:
+    for (size_t f = 0; f < s->n_folders; f++)
+        tsr_free(paths[f]);
+    return st;
+}
+
+/* 1 when an earlier modality folder has this tar too, so that its set is open already. */
+static int tar_is_known(const tsr_source *s, size_t folder, const char *tar)
+{
+    for (size_t f = 0; f < folder; f++) {
+        char *path;
+        if (tsr_format(&path, "%s/%s/%s", s->base, s->folders[f], tar) != TSR_OK)
+            return 0;
+        int known = tsr_file_exists(path);
+        tsr_free(path);
+        if (known)
+            return 1;
+    }
+    return 0;
+}
+
+static tsr_status list_modality(tsr_source *s, size_t folder)
 {
     tsr_status st = TSR_OK;
     tsr_names names = {0};
     char *path = NULL;
-    TSR_GO(tsr_path_join(&path, base, name));
+    TSR_GO(tsr_path_join(&path, s->base, s->folders[folder]));
     if (!tsr_is_folder(path))
         TSR_GOFAIL(TSR_ENOENT, "%s: no such folder (a source has one folder per modality)", path);
     TSR_GO(tsr_walk_folder(path, MAX_DEPTH, &names));
-    for (size_t i = 0; i < names.count; i++)
-        TSR_GO(add_entry(s, path, names.names[i], folder));
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.names[i];
+        if (!tsr_ends_with(name, ".tar"))
+            TSR_GO(add_file(s, path, name, folder));
+        else if (!tar_is_known(s, folder, name))
+            TSR_GO(add_tar_set(s, name));
+    }
 out:
     tsr_names_clear(&names);
     tsr_free(path);
@@ -118,20 +188,22 @@ tsr_status tsr_source_open(const char *root, const char *split, const char *cons
 {
     tsr_status st = TSR_OK;
     tsr_source *s = NULL;
-    char *base = NULL;
     if (n_folders == 0 || n_folders > TSR_SOURCE_FOLDERS)
         TSR_FAIL(TSR_ECONFIG, "%s: a source needs 1 to %d modality folders, not %zu", root,
                  TSR_SOURCE_FOLDERS, n_folders);
     TSR_GO(tsr_alloc(&s, 1, sizeof *s));
-    s->n_folders = n_folders;
-    TSR_GO(split && split[0] ? tsr_path_join(&base, root, split) : tsr_strdup(&base, root));
+    TSR_GO(split && split[0] ? tsr_path_join(&s->base, root, split) : tsr_strdup(&s->base, root));
+    TSR_GO(tsr_alloc(&s->folders, n_folders, sizeof *s->folders));
+    for (size_t f = 0; f < n_folders; f++) {
+        TSR_GO(tsr_strdup(&s->folders[f], folders[f]));
+        s->n_folders++;
+    }
     for (size_t f = 0; f < n_folders; f++)
-        TSR_GO(list_modality(s, base, folders[f], f));
+        TSR_GO(list_modality(s, f));
     TSR_GO(align(s));
     *out = s;
     s = NULL;
 out:
-    tsr_free(base);
     tsr_source_close(s);
     return st;
 }
@@ -144,6 +216,13 @@ void tsr_source_close(tsr_source *s)
         tsr_free(s->entries[i].key);
         tsr_free(s->entries[i].path);
     }
+    for (size_t i = 0; i < s->n_sets; i++)
+        tsr_tar_set_close(s->sets[i]);
+    for (size_t f = 0; f < s->n_folders; f++)
+        tsr_free(s->folders[f]);
+    tsr_free(s->sets);
+    tsr_free(s->folders);
+    tsr_free(s->base);
     tsr_free(s->entries);
     tsr_free(s->files);
     tsr_free(s->keys);
@@ -179,25 +258,37 @@ const char *tsr_source_conflict(const tsr_source *s, size_t i)
 tsr_status tsr_source_read(const tsr_source *s, size_t i, size_t f,
                            const tsr_read_options *options, tsr_media *out)
 {
-    const char *path = tsr_source_path(s, i, f);
-    if (!path)
-        TSR_FAIL(TSR_ENOENT, "sample %s has no file here", s->keys[i]);
-    return tsr_media_read(path, options, out);
+    const entry *e = s->files[i * s->n_folders + f];
+    if (!e)
+        TSR_FAIL(TSR_ENOENT, "sample %s has no %s", s->keys[i], s->folders[f]);
+    if (!e->set)
+        return tsr_media_read(e->path, options, out);
+    char *data;
+    size_t bytes;
+    TSR_TRY(tsr_tar_set_read(e->set, e->row, s->folders[f], 0, &data, &bytes));
+    tsr_status st = tsr_media_read_memory(e->path, data, bytes, options, out);
+    tsr_free(data);
+    return st;
 }
 
 /* The name without its folders: a corpus that was moved is still the same corpus. */
-static void digest_file(tsr_hasher *h, const char *path)
+static tsr_status digest_file(tsr_hasher *h, const entry *e)
 {
+    const char *path = e ? e->path : NULL;
     uint64_t bytes = 0;
     int64_t mtime_ns = 0;
-    char text[64];
+    char text[64], *file = NULL;
+    if (path)
+        TSR_TRY(tsr_strndup(&file, path, e->set ? e->tar_chars : strlen(path)));
     /* What cannot be examined still has a digest: reading it will fail and be recorded. */
-    if (path && tsr_file_stat(path, &bytes, &mtime_ns) != TSR_OK)
+    if (path && tsr_file_stat(file, &bytes, &mtime_ns) != TSR_OK)
         bytes = UINT64_MAX;
+    tsr_free(file);
     int n = snprintf(text, sizeof text, "%" PRIu64 " %" PRId64, bytes, mtime_ns);
     const char *name = path ? tsr_path_name(path) : "";
     tsr_hasher_add(h, name, strlen(name) + 1);
     tsr_hasher_add(h, text, (size_t)n + 1);
+    return TSR_OK;
 }
 
 tsr_status tsr_source_digest(const tsr_source *s, size_t first, size_t count, tsr_digest *out)
@@ -210,7 +301,7 @@ tsr_status tsr_source_digest(const tsr_source *s, size_t first, size_t count, ts
     for (size_t i = first; i < first + count; i++) {
         tsr_hasher_add(h, s->keys[i], strlen(s->keys[i]) + 1);
         for (size_t f = 0; f < s->n_folders; f++)
-            digest_file(h, tsr_source_path(s, i, f));
+            TSR_GO(digest_file(h, s->files[i * s->n_folders + f]));
     }
     *out = tsr_hasher_finish(h);
 out:
