@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What one operation is. Each lives in a file op_<name>.c that holds its shape rule, cost, reference
+ * and fast kernels, gradient rule and builder; ops.def lists them all.
+ *
+ * To add one: write op_<name>.c with a `const tsr_op tsr_op_<name>`, add the line TSR_OP(<name>) to
+ * ops.def, the builder's prototype to ops.h, the file to Makefile.inc, and a test that runs
+ * gradcheck.h on it. */
+#ifndef TSR_NN_OP_H
+#define TSR_NN_OP_H
+
+#include "nn/gemm.h"
+#include "nn/graph.h"
+
+#include <stdint.h>
+
+#define TSR_OP_INPUTS 10
+#define TSR_OP_OUTPUTS 4
+#define TSR_OP_ATTR_BYTES 96
+#define TSR_OP_PACKS 2
+
+/* One tensor of a call. `data` is NULL for an optional input that was not given, for an output that
+ * nobody reads (the kernel must not write it), and always while shapes are inferred. */
+typedef struct tsr_operand {
+    tsr_dtype dtype; /* TSR_F32, TSR_I32, or TSR_BF16 where the op's masks allow it */
+    int ndim;        /* 0: absent */
+    size_t shape[TSR_MAX_DIMS];
+    size_t count;
+    void *data;
+    const tsr_param *param; /* the weight behind an input, or NULL */
+} tsr_operand;
+
+/* One execution of a node: everything a kernel sees. Immutable while items run. */
+typedef struct tsr_op_call {
+    const char *name;  /* for messages: "node 12 linear (blocks.3)" */
+    const void *attr;  /* the op's settings struct, as given to tsr_node() */
+    tsr_precision precision;
+    int n_in, n_out;
+    tsr_operand in[TSR_OP_INPUTS], out[TSR_OP_OUTPUTS];
+    int accumulate; /* with TSR_OP_ACCUMULATES: out[0] += result instead of = */
+    int phase;      /* 0 .. phases-1 */
+    void *work;     /* work() bytes shared by all items and phases of this execution, not cleared */
+    tsr_pack *const *packs[TSR_OP_PACKS]; /* [j][block]: what pack() asked for, filled */
+} tsr_op_call;
+
+/* What a gradient rule sees. */
+typedef struct tsr_node_view {
+    int n_in, n_out;
+    const tsr_value *in, *out; /* TSR_NONE: absent */
+    const void *attr;
+    const int *need; /* [n_in] 1 when the gradient of that input is wanted */
+} tsr_node_view;
+
+typedef enum tsr_op_flags {
+    TSR_OP_INPLACE = 1,     /* out[0] may be the storage of in[0] (same bytes) if that dies here */
+    TSR_OP_ACCUMULATES = 2, /* honours call->accumulate: a gradient goes straight to its home */
+    TSR_OP_ALIAS = 4,       /* out[0] is in[0] under another shape or without gradient: no run */
+} tsr_op_flags;
+
+/* A weight that a node wants in the layout of the product library. Equal requests of all nodes share
+ * one copy, which the executor refreshes when the weight's version changes. Block j is
+ * B[k,n] = value[j * step + k * row + n * col] of gemm. */
+typedef struct tsr_pack_request {
+    const tsr_param *param;
+    const tsr_gemm *gemm;
+    size_t row, col;
+    size_t blocks, step;
+} tsr_pack_request;
+
+typedef struct tsr_op {
+    const char *name;
+    unsigned flags;
+
+    /* In a node of bf16 precision, bit i: input (output) i may be stored as bf16. A value is stored
+     * so when its producer and every consumer allow it and it is no output of the graph. */
+    unsigned bf16_in, bf16_out;
+
+    /* Check inputs and set out[].dtype, ndim, shape (count is filled in by the caller) of c->n_out
+     * outputs. Use tsr_op_expect() and friends for messages. */
+    tsr_status (*shape)(tsr_op_call *c);
+
+    /* Floating-point operations of one execution; NULL: one per value of out[0]. */
+    double (*flops)(const tsr_op_call *c);
+
+    /* Number of independent items, at least 1, from shapes and settings alone: never from threads,
+     * so that arithmetic is the same for any number of them. NULL: 1. */
+    size_t (*items)(const tsr_op_call *c);
+    int phases; /* 0 counts as 1; all items of a phase end before the next begins */
+
+    /* Bytes of work space for each thread, and for the call as a whole. NULL: none. */
+    size_t (*scratch)(const tsr_op_call *c);
+    size_t (*work)(const tsr_op_call *c);
+
+    /* Once, when the plan is made: compile products (tsr_gemm_get keeps them), and fill req[] with the
+     * packed weights wanted, *n of at most TSR_OP_PACKS. NULL: none. */
+    tsr_status (*prepare)(const tsr_op_call *c, tsr_pack_request *req, int *n);
+
+    /* Do item i. Cannot fail. `scratch` is aligned to 64 bytes and holds anything. */
+    void (*run)(const tsr_op_call *c, size_t item, void *scratch);
+
+    /* Append nodes for the gradients: dout[n_out] are the gradients that arrived (TSR_NONE: zero),
+     * din[n_in] (preset to TSR_NONE) receive values of the inputs' shapes. NULL: nothing flows. */
+    void (*backward)(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout, tsr_value *din);
+} tsr_op;
+
+/* Append a node. Absent optional inputs are TSR_NONE; a negative required input means the graph has
+ * failed already or the caller passed nothing, and the shape rule must refuse it (tsr_op_expect_dims
+ * does). out[n_out] are set, to TSR_NONE after a failure; returns out[0]. attr is copied, at most
+ * TSR_OP_ATTR_BYTES, and padded with zeros. */
+tsr_value tsr_node(tsr_graph *g, const tsr_op *op, int n_in, const tsr_value *in, const void *attr,
+                   size_t attr_bytes, int n_out, tsr_value *out);
+
+/* Short forms for operations with one output. */
+tsr_value tsr_node1(tsr_graph *g, const tsr_op *op, tsr_value a, const void *attr,
+                    size_t attr_bytes);
+tsr_value tsr_node2(tsr_graph *g, const tsr_op *op, tsr_value a, tsr_value b, const void *attr,
+                    size_t attr_bytes);
+
+/* For shape rules. `role` names the operand ("x", "weight").
+ * expect_dims: in[i] is present, of this dtype, with lo..hi dimensions.
+ * expect_shape: in[i] is present and has exactly this shape.
+ * bad: a failure that shows the shapes of all operands after the sentence. */
+TSR_USE tsr_status tsr_op_expect_dims(const tsr_op_call *c, int i, const char *role,
+                                      tsr_dtype dtype, int lo, int hi);
+TSR_USE tsr_status tsr_op_expect_shape(const tsr_op_call *c, int i, const char *role, int ndim,
+                                       const size_t *shape);
+TSR_USE tsr_status tsr_op_bad(const tsr_op_call *c, const char *fmt, ...) TSR_PRINTF(2, 3);
+
+/* out[i] = dtype and shape of the operand `like`. */
+void tsr_op_like(tsr_op_call *c, int i, const tsr_operand *like);
+void tsr_op_out(tsr_op_call *c, int i, tsr_dtype dtype, int ndim, const size_t *shape);
+
+/* Rows and width of an operand seen as [rows, last dimension]. */
+static inline size_t tsr_width(const tsr_operand *o)
+{
+    return o->ndim ? o->shape[o->ndim - 1] : 1;
+}
+static inline size_t tsr_rows(const tsr_operand *o)
+{
+    return o->count / tsr_width(o);
+}
+
+/* Fixed pieces of a range, for items(): n rows in pieces of `each`. */
+static inline size_t tsr_pieces(size_t n, size_t each)
+{
+    return (n + each - 1) / each;
+}
+
+/* All operations, in the order of ops.def. */
+const tsr_op *const *tsr_ops(size_t *count);
+
+#define TSR_OP(name) extern const tsr_op tsr_op_##name;
+#include "nn/ops.def"
+#undef TSR_OP
+
+#endif
