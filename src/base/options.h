@@ -12,7 +12,7 @@
 
 typedef enum tsr_option_kind {
     TSR_OPT_FLAG,   /* int: 0 or 1 */
-    TSR_OPT_INT,    /* long long, K/M/G suffix allowed, within [lo, hi] */
+    TSR_OPT_INT,    /* long long within [lo, hi]; suffix K M G (1,000) or Ki Mi Gi (1,024) */
     TSR_OPT_NUMBER, /* double within [lo, hi] */
     TSR_OPT_STRING, /* const char *, borrowed from argv */
     TSR_OPT_CHOICE, /* int: index into the '|'-separated words of `argument` */
@@ -39,7 +39,9 @@ typedef struct tsr_command {
     const char *name;     /* "tokenize" */
     const char *operands; /* "RECIPE", "FILE..." or "" */
     const char *summary;  /* one line */
-    const char *details;  /* paragraphs for --help and the man page, or NULL */
+    const char *details;  /* for --help and the man page, or NULL: one line a paragraph (it is
+                             filled), an empty line between them; lines starting with a space are
+                             kept as they are */
     int min_operands, max_operands; /* max -1: any number */
     const tsr_option *options;
     size_t n_options;
@@ -48,7 +50,8 @@ typedef struct tsr_command {
 } tsr_command;
 
 /* Parse argv[1..argc) into `settings` (zeroed storage of settings_bytes), defaults first; operands
- * are moved to the front of argv and counted. --help is recognised by every command: *help = 1.
+ * are moved to argv[0..*n_operands). --help and -h are recognised by every command: *help = 1, and
+ * the number of operands is then not checked.
  * Errors   TSR_EARG: unknown option (with suggestion), missing or malformed value, out of range,
  *          wrong number of operands. */
 TSR_USE tsr_status tsr_options_parse(const tsr_command *c, int argc, char **argv, void *settings,

@@ -37,8 +37,9 @@ typedef struct tsr_recipe tsr_recipe;
 
 /* Parse YAML `path`, apply `overrides` ("a.b=c", value parsed as YAML; "a.b=" removes the key),
  * fill defaults, check kinds and ranges. YAML anchors, tags and duplicate keys are refused; files
- * over 1 MiB too. Scalars follow YAML 1.2 core: true/false, null/~, ints, floats; 1e-4 is a float.
- * Errors   TSR_ECONFIG (path, line, key, suggestion), TSR_ENOENT, TSR_EIO. */
+ * over 1 MiB too. A null value counts as absent (except below TSR_FIELD_ANY); an integral float is
+ * fine for TSR_FIELD_INT; keys must not hold a dot. Scalars follow YAML 1.2 core: true/false, null/~, ints, floats; 1e-4 is a float.
+ * Errors   TSR_ECONFIG (path, line, key, suggestion), TSR_ENOENT, TSR_EIO, TSR_ELIMIT (size). */
 TSR_USE tsr_status tsr_recipe_open(const char *path, const char *const *overrides,
                                    size_t n_overrides, const tsr_field *fields, size_t n_fields,
                                    tsr_recipe **out);

@@ -41,7 +41,13 @@ tsr_status tsr_context(tsr_status code, const char *fmt, ...) TSR_PRINTF(2, 3);
 /* "file.c:123" of the last failure on this thread, for debug logs. Borrowed. */
 const char *tsr_error_where(void);
 
-#define TSR_FAIL(code, ...) return tsr_fail_at((code), __FILE__, __LINE__, __VA_ARGS__)
+/* The code itself is returned, so that the compiler sees that a result stays unwritten only on
+ * failure. */
+#define TSR_FAIL(code, ...)                                                                        \
+    do {                                                                                           \
+        (void)tsr_fail_at((code), __FILE__, __LINE__, __VA_ARGS__);                                \
+        return (code);                                                                             \
+    } while (0)
 
 /* Pass a failure up unchanged. */
 #define TSR_TRY(expr)                                                                              \
