@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Inner loops of the operations, one table for each CPU level. */
+#ifndef TSR_NN_KERNELS_H
+#define TSR_NN_KERNELS_H
+
+#include "types/tensor.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* One body (kernel_*_body.h) is compiled for plain C, AVX2 and AVX-512. Everything is float32 unless
+ * said otherwise, sums run over 16 fixed lanes, and a row's result depends on that row alone. Kernels
+ * cannot fail; sizes were checked by the operation that calls them. n may be 0. */
+
+typedef enum tsr_map {
+    TSR_MAP_GELU,    /* x Phi(x), the exact (erf) form */
+    TSR_MAP_TANH,
+    TSR_MAP_SILU,    /* x / (1 + exp(-x)) */
+    TSR_MAP_SIGMOID, /* 1 / (1 + exp(-x)) */
+    TSR_MAP_EXP,
+} tsr_map;
+
+typedef enum tsr_metric {
+    TSR_METRIC_DOT,    /* largest x.e */
+    TSR_METRIC_COSINE, /* largest (x / max(|x|, 1e-12)).(e / max(|e|, 1e-12)) */
+    TSR_METRIC_EUCLID, /* largest -((|x|^2 - 2 x.e) + |e|^2), in this order */
+} tsr_metric;
+
+/* C[m,n] (+)= A[m,k] B[k,n] on small matrices in cache.
+ * a: element (i,p) at a[i*a_row + p*a_col]. b: b[p*b_row + j], rows readable up to n rounded up to 16.
+ * c: c[i*c_row + j], writable up to n rounded up to 16. Terms are added in order of p. */
+typedef struct tsr_product {
+    size_t m, n, k;
+    const float *a, *b;
+    float *c;
+    size_t a_row, a_col, b_row, c_row;
+    int accumulate;
+} tsr_product;
+
+/* One head of one sequence; rows of q, k, v start `*_row` elements apart. */
+typedef struct tsr_head {
+    size_t nq, nk, width; /* width <= TSR_HEAD_WIDTH */
+    float scale;
+    int causal;           /* query i sees keys j <= i + nk - nq */
+    tsr_dtype in, out;    /* of q, k, v (and the gradient in `go`: float32); of o */
+    const void *q, *k, *v;
+    size_t q_row, k_row, v_row;
+    size_t q_first, q_count; /* queries to do (forward) */
+    void *o;                 /* forward: [nq, width] in rows of o_row */
+    size_t o_row;
+    const float *go;         /* backward: gradient of o, rows of go_row */
+    size_t go_row;
+    float *gq, *gk, *gv;     /* backward: written; rows of gq_row, gk_row, gv_row; may be NULL */
+    size_t gq_row, gk_row, gv_row;
+} tsr_head;
+
+#define TSR_HEAD_WIDTH 128
+
+/* Nearest codes of a block of rows. */
+typedef struct tsr_nearest_block {
+    const float *x, *codes; /* [rows, width], [k, width] */
+    size_t rows, width, k;
+    tsr_metric metric;
+    int32_t *ids;           /* [rows] */
+    float *score;           /* [rows] of the winner, or NULL */
+} tsr_nearest_block;
+
+typedef struct tsr_kernels {
+    const char *name;
+
+    /* y = f(x); x == y is allowed. dx = dy f'(x); dx may be dy or x. */
+    void (*map)(tsr_map f, float *y, const float *x, size_t n);
+    void (*map_grad)(tsr_map f, float *dx, const float *x, const float *dy, size_t n);
+
+    /* y = silu(a) b, and its gradients. */
+    void (*gate)(float *y, const float *a, const float *b, size_t n);
+    void (*gate_grad)(float *da, float *db, const float *a, const float *b, const float *dy,
+                      size_t n);
+
+    /* y = (x - mean) rstd w + b over rows of d values; w, b may be NULL (1, 0). stats [rows, 2] gets
+     * mean and rstd = 1 / sqrt(var + eps), var biased; may be NULL. */
+    void (*norm)(float *y, float *stats, const float *x, const float *w, const float *b, size_t rows,
+                 size_t d, float eps);
+    /* dx from dy and the statistics of the forward pass. */
+    void (*norm_grad)(float *dx, const float *x, const float *stats, const float *w,
+                      const float *dy, size_t rows, size_t d);
+    /* Columns [first, first + n) of dw and db over all rows, in order of rows. Either may be NULL. */
+    void (*norm_grad_w)(float *dw, float *db, const float *x, const float *stats, const float *dy,
+                        size_t rows, size_t d, size_t first, size_t n);
+
+    /* log sum exp of n values; -inf for n == 0. */
+    float (*log_sum_exp)(const float *x, size_t n);
+    /* y = c exp(x - shift). */
+    void (*exp_shift)(float *y, const float *x, size_t n, float shift, float c);
+    /* sum x y, and the sum of x x when y == x. */
+    float (*dot)(const float *x, const float *y, size_t n);
+    /* y += c x. */
+    void (*axpy)(float *y, const float *x, size_t n, float c);
+
+    void (*product)(const tsr_product *p);
+
+    /* o = softmax(scale q k^T) v; a query that sees no key gives 0. */
+    void (*attend)(const tsr_head *h, void *scratch);
+    size_t (*attend_scratch)(size_t nq, size_t nk, size_t width);
+    void (*attend_grad)(const tsr_head *h, void *scratch);
+    size_t (*attend_grad_scratch)(size_t nq, size_t nk, size_t width);
+
+    /* ids[i] = argmax of the metric's score; ties: the lowest index; NaN counts as largest. */
+    void (*nearest)(const tsr_nearest_block *b, void *scratch);
+    size_t (*nearest_scratch)(size_t rows, size_t width);
+} tsr_kernels;
+
+/* The table of the CPU level in force. */
+const tsr_kernels *tsr_kernels_get(void);
+
+/* For tests: the table of one level, or NULL when this build or machine lacks it. */
+const tsr_kernels *tsr_kernels_at(int level);
+
+extern const tsr_kernels tsr_kernels_ref, tsr_kernels_avx2, tsr_kernels_avx512;
+
+#endif
