@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Kernels at every CPU level against formulas in double precision. */
+#include "testing.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "nn/kernels.h"
+
+#include <math.h>
+
+#define EACH_LEVEL(k)                                                                              \
+    for (int level_ = 0; level_ < 3; level_++)                                                     \
+        for (const tsr_kernels *k = tsr_kernels_at(level_); k; k = NULL)
+
+static void fill(float *x, size_t n, uint64_t index, float spread)
+{
+    tsr_rng r;
+    tsr_rng_init(&r, 7, TSR_RNG_TEST, index);
+    for (size_t i = 0; i < n; i++)
+        x[i] = spread * tsr_rng_normal(&r);
+}
+
+static float *floats(size_t n)
+{
+    float *p;
+    assert_ok(tsr_alloc(&p, n, sizeof *p));
+    return p;
+}
+
+/* Distance of y from the exact value in units of the last place of the exact value. */
+static double ulps(float y, double exact)
+{
+    float f = (float)exact;
+    double step = (double)nextafterf(fabsf(f), INFINITY) - (double)fabsf(f);
+    return fabs((double)y - exact) / step;
+}
+
+static double exact_map(tsr_map f, double x)
+{
+    switch (f) {
+    case TSR_MAP_GELU: return 0.5 * x * erfc(-x / sqrt(2.0));
+    case TSR_MAP_TANH: return tanh(x);
+    case TSR_MAP_SILU: return x / (1.0 + exp(-x));
+    case TSR_MAP_SIGMOID: return 1.0 / (1.0 + exp(-x));
+    case TSR_MAP_EXP: return exp(x);
+    }
+    return NAN;
+}
+
+static void maps_are_accurate(void **state)
+{
+    /* ulp where the result is normal; GELU: absolute error in units of 6e-8 (its tail is tiny). */
+    static const double bound[] = {2.5, 3.0, 4.0, 3.0, 2.0};
+    enum { N = 40001 };
+    float *x = floats(N), *y = floats(N);
+    (void)state;
+    for (size_t i = 0; i < N; i++)
+        x[i] = -20.0f + 0.001f * (float)i;
+    EACH_LEVEL(k)
+    for (int f = TSR_MAP_GELU; f <= TSR_MAP_EXP; f++) {
+        double worst = 0.0;
+        k->map((tsr_map)f, y, x, N);
+        for (size_t i = 0; i < N; i++) {
+            double exact = exact_map((tsr_map)f, x[i]);
+            double e = f == TSR_MAP_GELU ? fabs(y[i] - exact) / 6e-8 / fmax(1.0, fabs(exact))
+                                         : ulps(y[i], exact);
+            worst = fmax(worst, e);
+        }
+        print_message("%s map %d: %.2f\n", k->name, f, worst);
+        assert_true(worst <= bound[f]);
+    }
+    tsr_free(x);
+    tsr_free(y);
+}
+
+static void maps_at_the_edges(void **state)
+{
+    static const float x[] = {-INFINITY, INFINITY, 0.0f, -0.0f, 88.8f, -104.0f, 1e30f, NAN, -100.0f};
+    enum { N = 9 };
+    float y[N];
+    (void)state;
+    EACH_LEVEL(k)
+    {
+        k->map(TSR_MAP_EXP, y, x, N);
+        assert_true(y[0] == 0.0f && y[1] == INFINITY && y[2] == 1.0f && y[3] == 1.0f);
+        assert_true(y[4] == INFINITY && y[6] == INFINITY && isnan(y[7]));
+        assert_true(y[8] > 0.0f && y[8] < 1e-43f);
+        k->map(TSR_MAP_TANH, y, x, N);
+        assert_true(y[0] == -1.0f && y[1] == 1.0f && y[2] == 0.0f && isnan(y[7]));
+        k->map(TSR_MAP_SIGMOID, y, x, N);
+        assert_true(y[0] == 0.0f && y[1] == 1.0f && y[2] == 0.5f && isnan(y[7]));
+        k->map(TSR_MAP_GELU, y, x, N);
+        assert_true(y[4] == 88.8f && y[5] == 0.0f && y[6] == 1e30f && isnan(y[7]));
+        k->map(TSR_MAP_GELU, y, x, 0);
+    }
+}
+
+static void map_gradients_match_differences(void **state)
+{
+    enum { N = 203 };
+    float x[N], dy[N], dx[N];
+    (void)state;
+    fill(x, N, 1, 2.0f);
+    fill(dy, N, 2, 1.0f);
+    EACH_LEVEL(k)
+    for (int f = TSR_MAP_GELU; f <= TSR_MAP_EXP; f++) {
+        k->map_grad((tsr_map)f, dx, x, dy, N);
+        for (size_t i = 0; i < N; i++) {
+            double h = 1e-5, slope = (exact_map((tsr_map)f, x[i] + h) -
+                                      exact_map((tsr_map)f, x[i] - h)) / (2.0 * h);
+            assert_true(fabs(dx[i] - slope * dy[i]) < 2e-6 * (1.0 + fabs(slope)));
+        }
+    }
+}
+
+static void gate_and_its_gradient(void **state)
+{
+    enum { N = 37 };
+    float a[N], b[N], y[N], dy[N], da[N], db[N];
+    (void)state;
+    fill(a, N, 3, 2.0f);
+    fill(b, N, 4, 2.0f);
+    fill(dy, N, 5, 1.0f);
+    EACH_LEVEL(k)
+    {
+        k->gate(y, a, b, N);
+        k->gate_grad(da, db, a, b, dy, N);
+        for (size_t i = 0; i < N; i++) {
+            double s = 1.0 / (1.0 + exp(-(double)a[i]));
+            assert_true(fabs(y[i] - a[i] * s * b[i]) < 2e-6);
+            assert_true(fabs(db[i] - dy[i] * a[i] * s) < 2e-6);
+            assert_true(fabs(da[i] - dy[i] * b[i] * (s + a[i] * s * (1.0 - s))) < 4e-6);
+        }
+    }
+}
+
+static void norm_and_its_gradients(void **state)
+{
+    enum { R = 5, D = 83 };
+    float x[R * D], w[D], b[D], y[R * D], stats[2 * R], dy[R * D], dx[R * D], dw[D], db[D];
+    (void)state;
+    fill(x, R * D, 6, 3.0f);
+    fill(w, D, 7, 1.0f);
+    fill(b, D, 8, 1.0f);
+    fill(dy, R * D, 9, 1.0f);
+    EACH_LEVEL(k)
+    {
+        double gw[D] = {0}, gb[D] = {0};
+        k->norm(y, stats, x, w, b, R, D, 1e-6f);
+        k->norm_grad(dx, x, stats, w, dy, R, D);
+        k->norm_grad_w(dw, db, x, stats, dy, R, D, 0, 48);
+        k->norm_grad_w(dw, db, x, stats, dy, R, D, 48, D - 48);
+        for (size_t r = 0; r < R; r++) {
+            double mean = 0, var = 0, mg = 0, mgh = 0;
+            for (size_t i = 0; i < D; i++)
+                mean += x[r * D + i] / (double)D;
+            for (size_t i = 0; i < D; i++)
+                var += pow(x[r * D + i] - mean, 2) / D;
+            double rstd = 1.0 / sqrt(var + 1e-6);
+            for (size_t i = 0; i < D; i++) {
+                double h = (x[r * D + i] - mean) * rstd, g = (double)dy[r * D + i] * w[i];
+                assert_true(fabs(y[r * D + i] - (h * w[i] + b[i])) < 3e-6);
+                mg += g / D, mgh += g * h / D;
+                gw[i] += dy[r * D + i] * h, gb[i] += dy[r * D + i];
+            }
+            for (size_t i = 0; i < D; i++) {
+                double h = (x[r * D + i] - mean) * rstd, g = (double)dy[r * D + i] * w[i];
+                assert_true(fabs(dx[r * D + i] - rstd * (g - mg - h * mgh)) < 3e-6);
+            }
+        }
+        for (size_t i = 0; i < D; i++)
+            assert_true(fabs(dw[i] - gw[i]) < 1e-5 && fabs(db[i] - gb[i]) < 1e-5);
+    }
+}
+
+static void log_sum_exp_of_anything(void **state)
+{
+    float x[77], odd[3] = {1.0f, NAN, 0.0f}, low[2] = {-INFINITY, -INFINITY};
+    double s = 0;
+    (void)state;
+    fill(x, 77, 10, 30.0f);
+    for (size_t i = 0; i < 77; i++)
+        s += exp((double)x[i]);
+    EACH_LEVEL(k)
+    {
+        assert_true(fabs(k->log_sum_exp(x, 77) - log(s)) < 1e-5 * fabs(log(s)));
+        assert_true(isnan(k->log_sum_exp(odd, 3)));
+        assert_true(k->log_sum_exp(low, 2) == -INFINITY && k->log_sum_exp(x, 0) == -INFINITY);
+    }
+}
+
+static void products_of_odd_sizes(void **state)
+{
+    static const size_t sizes[][3] = {{1, 1, 1}, {13, 50, 7}, {8, 32, 16}, {21, 65, 3}, {2, 16, 0}};
+    float *a = floats(64 * 64), *b = floats(64 * 96), *c = floats(64 * 96);
+    (void)state;
+    fill(a, 64 * 64, 11, 1.0f);
+    fill(b, 64 * 96, 12, 1.0f);
+    EACH_LEVEL(k)
+    for (size_t t = 0; t < 5; t++)
+        for (int turned = 0; turned < 2; turned++) {
+            tsr_product p = {.m = sizes[t][0], .n = sizes[t][1], .k = sizes[t][2], .a = a, .b = b,
+                             .c = c, .a_row = turned ? 1 : 64, .a_col = turned ? 64 : 1,
+                             .b_row = 96, .c_row = 96};
+            k->product(&p);
+            p.accumulate = 1;
+            k->product(&p);
+            for (size_t i = 0; i < p.m; i++)
+                for (size_t j = 0; j < p.n; j++) {
+                    double s = 0;
+                    for (size_t q = 0; q < p.k; q++)
+                        s += (double)a[i * p.a_row + q * p.a_col] * b[q * 96 + j];
+                    assert_true(fabs(c[i * 96 + j] - 2 * s) < 1e-5);
+                }
+        }
+    tsr_free(a);
+    tsr_free(b);
+    tsr_free(c);
+}
+
+/* Attention by the formula, in double; also gradients of sum(go * o). */
+static void exact_attention(const tsr_head *h, double *o, double *gq, double *gk, double *gv)
+{
+    const float *q = h->q, *k = h->k, *v = h->v;
+    size_t w = h->width;
+    double *p, *gp;
+    assert_ok(tsr_alloc(&p, h->nk, sizeof *p));
+    assert_ok(tsr_alloc(&gp, h->nk, sizeof *gp));
+    for (size_t i = 0; i < h->nq; i++) {
+        double sum = 0, mean = 0;
+        for (size_t j = 0; j < h->nk; j++) {
+            double s = 0;
+            int seen = !h->causal || (long)j <= (long)i + (long)h->nk - (long)h->nq;
+            for (size_t c = 0; c < w; c++)
+                s += (double)q[i * h->q_row + c] * k[j * h->k_row + c];
+            p[j] = seen ? exp(s * h->scale) : 0.0;
+            sum += p[j];
+        }
+        for (size_t j = 0; j < h->nk; j++) {
+            p[j] = sum > 0 ? p[j] / sum : 0.0;
+            gp[j] = 0;
+            for (size_t c = 0; c < w; c++) {
+                o[i * w + c] += p[j] * v[j * h->v_row + c];
+                gp[j] += (double)h->go[i * h->go_row + c] * v[j * h->v_row + c];
+                gv[j * w + c] += p[j] * h->go[i * h->go_row + c];
+            }
+            mean += p[j] * gp[j];
+        }
+        for (size_t j = 0; j < h->nk; j++)
+            for (size_t c = 0; c < w; c++) {
+                double g = p[j] * (gp[j] - mean) * h->scale;
+                gq[i * w + c] += g * k[j * h->k_row + c];
+                gk[j * w + c] += g * q[i * h->q_row + c];
+            }
+    }
+    tsr_free(p);
+    tsr_free(gp);
+}
+
+static void expect_close(const float *got, const double *want, size_t n, double bound)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(got[i] - want[i]) < bound))
+            fail_msg("value %zu is %g, expected %g", i, got[i], want[i]);
+}
+
+static void check_attention(const tsr_kernels *k, size_t nq, size_t nk, size_t w, int causal)
+{
+    float *x = floats((nq + 2 * nk) * w + 1), *y = floats((3 * nq + 2 * nk) * w + 1);
+    float *gk = y + 3 * nq * w, *gv = gk + nk * w;
+    double *want;
+    void *scratch;
+    assert_ok(tsr_alloc(&want, (2 * nq + 2 * nk) * w + 1, sizeof *want));
+    fill(x, (nq + 2 * nk) * w, 13, 1.0f);
+    fill(y + nq * w, nq * w, 14, 1.0f);
+    tsr_head h = {.nq = nq, .nk = nk, .width = w, .scale = 1.0f / sqrtf((float)w),
+                  .causal = causal, .in = TSR_F32, .out = TSR_F32, .q = x, .k = x + nq * w,
+                  .v = x + (nq + nk) * w, .q_row = w, .k_row = w, .v_row = w, .q_count = nq, .o = y,
+                  .o_row = w, .go = y + nq * w, .go_row = w, .gq = y + 2 * nq * w, .gq_row = w,
+                  .gk = gk, .gk_row = w, .gv = gv, .gv_row = w};
+    assert_ok(tsr_alloc(&scratch, k->attend_scratch(nq, nk, w), 1));
+    k->attend(&h, scratch);
+    tsr_free(scratch);
+    assert_ok(tsr_alloc(&scratch, k->attend_grad_scratch(nq, nk, w), 1));
+    k->attend_grad(&h, scratch);
+    exact_attention(&h, want, want + nq * w, want + 2 * nq * w, want + (2 * nq + nk) * w);
+    expect_close(y, want, nq * w, 3e-6);
+    expect_close(h.gq, want + nq * w, nq * w, 1e-5);
+    expect_close(gk, want + 2 * nq * w, nk * w, 2e-5);
+    expect_close(gv, want + (2 * nq + nk) * w, nk * w, 2e-5);
+    tsr_free(scratch);
+    tsr_free(want);
+    tsr_free(x);
+    tsr_free(y);
+}
+
+static void attention_forward_and_backward(void **state)
+{
+    (void)state;
+    EACH_LEVEL(k)
+    {
+        check_attention(k, 1, 1, 1, 0);
+        check_attention(k, 70, 37, 64, 0);
+        check_attention(k, 70, 70, 20, 1);
+        check_attention(k, 3, 66, 128, 1);
+        check_attention(k, 66, 3, 16, 1);
+        check_attention(k, 2, 0, 8, 0);
+    }
+}
+
+static void nearest_codes(void **state)
+{
+    enum { R = 9, W = 21, K = 101 };
+    float x[R * W], e[K * W], score[R];
+    int32_t ids[R];
+    (void)state;
+    fill(x, R * W, 15, 1.0f);
+    fill(e, K * W, 16, 1.0f);
+    memcpy(e + 70 * W, e + 5 * W, W * sizeof *e);
+    memcpy(x, e + 70 * W, W * sizeof *x);
+    EACH_LEVEL(k)
+    for (int m = TSR_METRIC_DOT; m <= TSR_METRIC_EUCLID; m++) {
+        void *scratch;
+        tsr_nearest_block b = {x, e, R, W, K, (tsr_metric)m, ids, score};
+        assert_ok(tsr_alloc(&scratch, k->nearest_scratch(R, W), 1));
+        k->nearest(&b, scratch);
+        tsr_free(scratch);
+        for (size_t i = 0; i < R; i++) {
+            double best = -1e30, at = 0, xx = 0;
+            for (size_t c = 0; c < W; c++)
+                xx += (double)x[i * W + c] * x[i * W + c];
+            for (size_t j = 0; j < K; j++) {
+                double s = 0, ee = 0;
+                for (size_t c = 0; c < W; c++)
+                    s += (double)x[i * W + c] * e[j * W + c], ee += (double)e[j * W + c] * e[j * W + c];
+                s = m == TSR_METRIC_EUCLID ? -(xx - 2 * s + ee)
+                                           : m == TSR_METRIC_COSINE ? s / sqrt(xx * ee) : s;
+                if (s > best)
+                    best = s, at = (double)j;
+            }
+            assert_int_equal(ids[i], (int)at);
+            assert_true(fabs(score[i] - best) < 1e-5 * (1 + xx));
+        }
+        if (m != TSR_METRIC_DOT)
+            assert_int_equal(ids[0], 5);
+    }
+}
+
+static void nearest_takes_the_first_nan(void **state)
+{
+    enum { R = 3, W = 4, K = 67 };
+    float x[R * W], e[K * W];
+    int32_t ids[R];
+    (void)state;
+    fill(x, R * W, 17, 1.0f);
+    fill(e, K * W, 18, 1.0f);
+    x[W] = NAN;
+    e[41 * W + 2] = NAN;
+    e[66 * W] = NAN;
+    EACH_LEVEL(k)
+    for (int m = TSR_METRIC_DOT; m <= TSR_METRIC_EUCLID; m++) {
+        void *scratch;
+        assert_ok(tsr_alloc(&scratch, k->nearest_scratch(R, W), 1));
+        k->nearest(&(tsr_nearest_block){x, e, R, W, K, (tsr_metric)m, ids, NULL}, scratch);
+        tsr_free(scratch);
+        assert_int_equal(ids[0], 41);
+        assert_int_equal(ids[1], 0);
+        assert_int_equal(ids[2], 41);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(maps_are_accurate),
+        cmocka_unit_test(maps_at_the_edges),
+        cmocka_unit_test(map_gradients_match_differences),
+        cmocka_unit_test(gate_and_its_gradient),
+        cmocka_unit_test(norm_and_its_gradients),
+        cmocka_unit_test(log_sum_exp_of_anything),
+        cmocka_unit_test(products_of_odd_sizes),
+        cmocka_unit_test(attention_forward_and_backward),
+        cmocka_unit_test(nearest_codes),
+        cmocka_unit_test(nearest_takes_the_first_nan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
