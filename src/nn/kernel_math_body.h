@@ -11,11 +11,11 @@ V16_INLINE v16 v_exp(v16 x)
     v16 n = v16_round(v16_mul(x, v16_set(1.44269504f)));
     v16 r = v16_fma(n, v16_set(-0.693359375f), x);
     r = v16_fma(n, v16_set(2.12194440e-4f), r);
-    v16 p = v16_set(1.9260983e-4f);
-    p = v16_fma(p, r, v16_set(1.39378023e-3f));
-    p = v16_fma(p, r, v16_set(8.33419990e-3f));
-    p = v16_fma(p, r, v16_set(4.16664183e-2f));
-    p = v16_fma(p, r, v16_set(1.66666642e-1f));
+    v16 p = v16_set(1.99077025e-4f);
+    p = v16_fma(p, r, v16_set(1.39337324e-3f));
+    p = v16_fma(p, r, v16_set(8.33328627e-3f));
+    p = v16_fma(p, r, v16_set(4.16664630e-2f));
+    p = v16_fma(p, r, v16_set(1.66666672e-1f));
     p = v16_fma(p, r, v16_set(0.5f));
     p = v16_fma(v16_mul(r, r), p, r);
     return v16_scale2(v16_add(p, v16_set(1.0f)), n);
@@ -54,7 +54,7 @@ V16_INLINE v16 v_phi(v16 x)
     p = v16_fma(p, u, v16_set(5.50966553e-7f));
     p = v16_fma(p, u, v16_set(-7.11028360e-6f));
     p = v16_fma(p, u, v16_set(4.99775197e-5f));
-    p = v16_fma(p, u, v16_set(-1.82732388e-4f));
+    p = v16_fma(p, u, v16_set(-1.82732387e-4f));
     p = v16_fma(p, u, v16_set(-2.48706037e-5f));
     p = v16_fma(p, u, v16_set(4.84806113e-3f));
     p = v16_fma(p, u, v16_set(-3.63734365e-2f));
