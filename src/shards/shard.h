@@ -90,9 +90,20 @@ TSR_USE tsr_status tsr_shard_read(const tsr_shard *s, uint64_t row, uint32_t cro
 TSR_USE tsr_status tsr_shard_take(const tsr_shard *s, uint64_t row, uint32_t crop,
                                   tsr_tokens *out);
 
-/* Failed rows: their number, and row and reason (tsr_free) of the n-th. Each call of the second
- * opens the file; not for loops that must be fast. */
-uint64_t tsr_shard_failures(const tsr_shard *s);
-TSR_USE tsr_status tsr_shard_failure(const tsr_shard *s, uint64_t n, uint64_t *row, char **reason);
+/* A row that failed, and why. */
+typedef struct tsr_failure {
+    uint64_t row;
+    char *reason;
+} tsr_failure;
+
+typedef struct tsr_failures {
+    tsr_failure *items; /* ascending by row */
+    size_t count;
+} tsr_failures;
+
+/* All failed rows with their reasons (tsr_failures_clear). Opens the file once more. Thread-safe.
+ * Errors   TSR_EFORMAT when the list does not agree with the present codes. */
+TSR_USE tsr_status tsr_shard_failures(const tsr_shard *s, tsr_failures *out);
+void tsr_failures_clear(tsr_failures *f);
 
 #endif
