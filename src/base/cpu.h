@@ -19,6 +19,7 @@ void tsr_cpu_limit(tsr_cpu_level level);
 /* 1 when bf16 products are fast here (AVX512-BF16 or AMX-BF16) and the level allows them. */
 int tsr_cpu_bf16(void);
 
+/* "ref", "avx2", "avx512". Never NULL. */
 const char *tsr_cpu_name(tsr_cpu_level level);
 
 /* Model name of the processor as /proc/cpuinfo tells it, for provenance. Borrowed, never NULL. */

@@ -32,6 +32,7 @@ TSR_USE tsr_status tsr_path_join(char **out, const char *a, const char *b);
 const char *tsr_path_name(const char *path);
 const char *tsr_path_extension(const char *path);
 
+/* 1 or 0; 0 also when it cannot be told. */
 int tsr_file_exists(const char *path);
 int tsr_is_folder(const char *path);
 
@@ -50,6 +51,7 @@ TSR_USE tsr_status tsr_list_folder(const char *path, tsr_names *out);
  * folders are followed at most once each (a loop ends); max_depth levels at most. */
 TSR_USE tsr_status tsr_walk_folder(const char *root, int max_depth, tsr_names *out);
 
+/* Append a copy of `name`. */
 TSR_USE tsr_status tsr_names_add(tsr_names *n, const char *name);
 void tsr_names_clear(tsr_names *n);
 

@@ -17,11 +17,13 @@ typedef struct tsr_digest {
 /* Hash in progress; make it with create, feed, finish. */
 typedef struct tsr_hasher tsr_hasher;
 
+/* Digest of memory. */
 tsr_digest tsr_hash(const void *data, size_t bytes);
 
 /* 64-bit hash of a string, to key random streams by a name. */
 uint64_t tsr_hash_name(const char *name);
 
+/* Digest of pieces: create, add any number of times, finish (which may be asked again later). */
 TSR_USE tsr_status tsr_hasher_create(tsr_hasher **out);
 void tsr_hasher_add(tsr_hasher *h, const void *data, size_t bytes);
 tsr_digest tsr_hasher_finish(const tsr_hasher *h);

@@ -28,6 +28,7 @@ typedef struct tsr_job {
     const volatile sig_atomic_t *stop;
 } tsr_job;
 
+/* Pass a report, or a line that must not be lost, to the receiver. j may be NULL. */
 void tsr_job_report(const tsr_job *j, const tsr_progress *p);
 void tsr_job_warn(const tsr_job *j, const char *fmt, ...) TSR_PRINTF(2, 3);
 

@@ -35,6 +35,7 @@ typedef struct tsr_rng {
 /* A stream of its own for (seed, purpose, index). */
 void tsr_rng_init(tsr_rng *r, uint64_t seed, tsr_purpose purpose, uint64_t index);
 
+/* Uniform over all values of the type. */
 uint32_t tsr_rng_u32(tsr_rng *r);
 uint64_t tsr_rng_u64(tsr_rng *r);
 

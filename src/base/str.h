@@ -13,6 +13,7 @@ typedef struct tsr_str {
     size_t len, cap;
 } tsr_str;
 
+/* Append a string, any bytes, or formatted text. On failure the string is as it was. */
 TSR_USE tsr_status tsr_str_add(tsr_str *b, const char *s);
 TSR_USE tsr_status tsr_str_add_bytes(tsr_str *b, const void *data, size_t n);
 TSR_USE tsr_status tsr_str_addf(tsr_str *b, const char *fmt, ...) TSR_PRINTF(2, 3);
@@ -21,6 +22,7 @@ void tsr_str_clear(tsr_str *b);
 /* printf into fresh storage; release with tsr_free. */
 TSR_USE tsr_status tsr_format(char **out, const char *fmt, ...) TSR_PRINTF(2, 3);
 
+/* 1 or 0; an empty prefix or suffix is always there. */
 int tsr_starts_with(const char *s, const char *prefix);
 int tsr_ends_with(const char *s, const char *suffix);
 

@@ -157,6 +157,7 @@ typedef struct tsr_node_report {
     size_t runs;
 } tsr_node_report;
 
+/* Number of nodes, backward ones included, and the report of node < that number. */
 size_t tsr_exec_nodes(const tsr_exec *x);
 void tsr_exec_report(const tsr_exec *x, size_t node, tsr_node_report *out);
 

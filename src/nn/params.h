@@ -34,6 +34,7 @@ typedef struct tsr_param {
 
 typedef struct tsr_params tsr_params;
 
+/* An empty store. Errors: TSR_ENOMEM. */
 TSR_USE tsr_status tsr_params_create(tsr_params **out);
 void tsr_params_destroy(tsr_params *ps);
 
@@ -43,6 +44,7 @@ void tsr_params_destroy(tsr_params *ps);
 TSR_USE tsr_status tsr_params_add(tsr_params *ps, const char *name, unsigned flags, int ndim,
                                   const size_t *shape, tsr_param **out);
 
+/* Number of tensors. */
 size_t tsr_params_count(const tsr_params *ps);
 
 /* The i-th tensor in order of insertion; i < count. */
@@ -63,6 +65,7 @@ TSR_USE tsr_status tsr_params_need_grads(tsr_params *ps);
 TSR_USE tsr_status tsr_params_need_moments(tsr_params *ps);
 TSR_USE tsr_status tsr_params_need_averages(tsr_params *ps);
 
+/* Set the gradients there are to zero. */
 void tsr_params_zero_grads(tsr_params *ps);
 
 /* Tell caches that p->value changed. */

@@ -31,6 +31,7 @@ TSR_USE tsr_status tsr_schedule_parse(const char *name, tsr_schedule_kind *out);
 /* Rates are not negative and finite, warmup <= total. TSR_ECONFIG. */
 TSR_USE tsr_status tsr_schedule_check(const tsr_schedule *s);
 
+/* Rate of step 0, 1, ...; steps beyond the total have the floor (cosine) or the peak. */
 double tsr_schedule_at(const tsr_schedule *s, uint64_t step);
 
 #endif

@@ -29,6 +29,7 @@ TSR_USE tsr_status tsr_source_open(const char *root, const char *split,
                                    const char *const *folders, size_t n_folders, tsr_source **out);
 void tsr_source_close(tsr_source *s);
 
+/* Number of samples. */
 size_t tsr_source_count(const tsr_source *s);
 
 /* Key of sample i < count. Borrowed until close. */

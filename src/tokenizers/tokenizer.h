@@ -42,6 +42,7 @@ const char *tsr_tokenizer_kind_name(const tsr_tokenizer *t);
  * bits per sample, parameters, hash. Object; json_decref. */
 TSR_USE tsr_status tsr_tokenizer_describe(const tsr_tokenizer *t, json_t **out);
 
+/* Scratch for one thread; it must not outlive t. Errors: TSR_ENOMEM. */
 TSR_USE tsr_status tsr_tokenizer_work_create(const tsr_tokenizer *t, tsr_tokenizer_work **out);
 void tsr_tokenizer_work_destroy(tsr_tokenizer_work *w);
 

@@ -23,6 +23,7 @@ typedef struct tsr_tokens {
     size_t count;  /* height * width * levels for grids */
 } tsr_tokens;
 
+/* Zeroed ids. Errors: TSR_ELIMIT, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_tokens_init(tsr_tokens *t, size_t count);
 void tsr_tokens_clear(tsr_tokens *t);
 

@@ -45,12 +45,12 @@ commands()
 
 @test "the option tables are valid JSON with help for each option" {
     needs jq
-    "$tessera" help --json | jq -e 'all(.[]; .summary != "" and all(.options[]; .help != ""))'
+    "$tessera" help --json | jq -se '(.[0] | length > 0) and all(.[0][]; .summary != "" and all(.options[]; .help != ""))'
 }
 
 @test "summaries and help sentences have no full stop" {
     needs jq
-    "$tessera" help --json | jq -e 'all(.[]; (.summary | endswith(".") | not) and
+    "$tessera" help --json | jq -se '(.[0] | length > 0) and all(.[0][]; (.summary | endswith(".") | not) and
         all(.options[]; .help | endswith(".") | not))'
 }
 
