@@ -66,6 +66,7 @@ typedef struct tsr_vqvae_info {
     size_t values; /* parameters and buffers */
 } tsr_vqvae_info;
 
+/* What the model is. Borrowed until destroy. */
 const tsr_vqvae_info *tsr_vqvae_info_of(const tsr_vqvae *m);
 const tsr_vqvae_config *tsr_vqvae_config_of(const tsr_vqvae *m);
 
@@ -96,6 +97,7 @@ typedef struct tsr_vqvae_sizes {
     double encode_flops, decode_flops;
 } tsr_vqvae_sizes;
 
+/* Borrowed as long as the plan. */
 const tsr_vqvae_sizes *tsr_vqvae_plan_sizes(const tsr_vqvae_plan *p);
 
 /* One per thread; the plan must outlive it. */
