@@ -26,11 +26,14 @@ void tsr_par_set_threads(int n)
     chosen = n;
 }
 
+int tsr_par_team(void)
+{
+    return omp_in_parallel() ? 1 : tsr_par_threads();
+}
+
 static int team_size(size_t n)
 {
-    int threads = tsr_par_threads();
-    if (omp_in_parallel())
-        return 1;
+    int threads = tsr_par_team();
     return n < (size_t)threads ? (int)n : threads;
 }
 

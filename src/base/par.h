@@ -21,6 +21,10 @@ int tsr_par_threads(void);
 /* n >= 1 sets it; 0 returns to the default. */
 void tsr_par_set_threads(int n);
 
+/* Number of threads a loop of many items started here would use: 1 inside a loop. Lanes are below
+ * it. */
+int tsr_par_team(void);
+
 /* Run body(ctx, i, lane) for i in [0, n), items handed out one at a time in order. After a failure
  * no new item starts; the failure with the lowest i is reported, with its sentence, whatever the
  * threads did. A loop inside a loop runs on the calling thread. */

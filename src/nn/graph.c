@@ -30,7 +30,7 @@ tsr_status tsr_graph_create(tsr_params *ps, tsr_precision precision, tsr_graph *
     TSR_TRY(tsr_alloc(&g, 1, sizeof *g));
     g->params = ps;
     g->precision = resolve(precision);
-    pthread_mutex_init(&g->pack_lock, NULL);
+    pthread_mutex_init(&g->lock, NULL);
     *out = g;
     return TSR_OK;
 }
@@ -44,7 +44,7 @@ void tsr_graph_destroy(tsr_graph *g)
             tsr_pack_destroy(g->packs[i].blocks[j]);
         tsr_free(g->packs[i].blocks);
     }
-    pthread_mutex_destroy(&g->pack_lock);
+    pthread_mutex_destroy(&g->lock);
     tsr_free(g->packs);
     tsr_free(g->values);
     tsr_free(g->nodes);

@@ -77,7 +77,7 @@ struct tsr_graph {
     size_t inputs_bytes; /* inputs lie at the start of the arena */
     tsr_packed *packs;
     size_t n_packs, cap_packs;
-    pthread_mutex_t pack_lock;
+    pthread_mutex_t lock; /* planning and packing */
 };
 
 /* A new value, or TSR_NONE with the graph marked as failed. */

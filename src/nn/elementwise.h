@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Loops over arrays, one table for each CPU level. Each value is computed by the same IEEE operations
+ * in the same order at every level, so that all levels give the same bytes.
+ * Arrays do not overlap unless a comment says so. */
+#ifndef TSR_NN_ELEMENTWISE_H
+#define TSR_NN_ELEMENTWISE_H
+
+#include "nn/bf16.h"
+
+#include <stddef.h>
+
+typedef struct tsr_elementwise {
+    /* out = a + b, a * b, s * a; out may be a. */
+    void (*add)(float *out, const float *a, const float *b, size_t n);
+    void (*add_half)(float *out, const float *a, const tsr_bf16 *b, size_t n);
+    void (*mul)(float *out, const float *a, const float *b, size_t n);
+    void (*scale)(float *out, const float *a, float s, size_t n);
+
+    /* out[j] = sum of x[i * stride + j] over i in [0, rows), i ascending. */
+    void (*column_sums)(float *out, const float *x, size_t rows, size_t width, size_t stride);
+    void (*column_sums_half)(float *out, const tsr_bf16 *x, size_t rows, size_t width,
+                             size_t stride);
+
+    void (*to_half)(tsr_bf16 *out, const float *x, size_t n);
+    void (*to_float)(float *out, const tsr_bf16 *x, size_t n);
+} tsr_elementwise;
+
+extern const tsr_elementwise tsr_elementwise_ref, tsr_elementwise_avx2, tsr_elementwise_avx512;
+
+/* The table of the CPU level in force (tsr_cpu). */
+const tsr_elementwise *tsr_elementwise_now(void);
+
+#endif

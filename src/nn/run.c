@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The executor: one arena, one call for each live node, one loop over its items. */
+#include "nn/graph_priv.h"
+
+#include "base/job.h"
+#include "base/mem.h"
+#include "base/par.h"
+
+#include <string.h>
+
+typedef struct step {
+    const tsr_op *op;
+    size_t node;
+    tsr_op_call call;
+    char name[112];
+    double seconds;
+    size_t runs;
+} step;
+
+struct tsr_exec {
+    tsr_graph *g;
+    char *arena;
+    size_t arena_bytes;
+    char *scratch;
+    int lanes;
+    step *steps;
+    size_t n_steps, n_forward;
+    int poison;
+};
+
+static void *data_of(const tsr_exec *x, tsr_value v)
+{
+    const tsr_vertex *root = v >= 0 ? &x->g->values[x->g->values[v].root] : NULL;
+    if (!root)
+        return NULL;
+    if (root->home == TSR_HOME_WEIGHT)
+        return root->param->value;
+    if (root->home == TSR_HOME_GRAD)
+        return root->param->grad;
+    return x->arena + x->g->values[root->store].offset;
+}
+
+/* Where a result goes; nowhere when nobody reads it. */
+static void *result_of(const tsr_exec *x, tsr_value v)
+{
+    int dropped = v < 0 || (x->g->values[v].home == TSR_HOME_ARENA && !x->g->values[v].used);
+    return dropped ? NULL : data_of(x, v);
+}
+
+static void fill_step(tsr_exec *x, size_t node)
+{
+    const tsr_node_data *n = &x->g->nodes[node];
+    step *s = &x->steps[x->n_steps++];
+    s->op = n->op;
+    s->node = node;
+    tsr_graph_call(x->g, node, 1, &s->call);
+    tsr_graph_node_name(x->g, node, s->name, sizeof s->name);
+    s->call.name = s->name;
+    for (int i = 0; i < n->n_in; i++)
+        s->call.in[i].data = data_of(x, n->in[i]);
+    for (int i = 0; i < n->n_out; i++)
+        s->call.out[i].data = result_of(x, n->out[i]);
+    for (int i = 0; i < n->n_packs; i++)
+        s->call.packs[i] = x->g->packs[n->pack[i]].blocks;
+    s->call.work = n->work_bytes ? x->arena + n->work_offset : NULL;
+}
+
+static tsr_status room_for_lanes(tsr_exec *x, int lanes)
+{
+    char *fresh = NULL;
+    size_t bytes;
+    if (lanes <= x->lanes)
+        return TSR_OK;
+    TSR_TRY(tsr_mul_size((size_t)lanes, x->g->plan.scratch_bytes, &bytes));
+    TSR_TRY(tsr_alloc(&fresh, bytes, 1));
+    tsr_free(x->scratch);
+    x->scratch = fresh;
+    x->lanes = lanes;
+    return TSR_OK;
+}
+
+tsr_status tsr_exec_create(tsr_graph *g, tsr_exec **out)
+{
+    tsr_status st;
+    tsr_plan plan;
+    tsr_exec *x = NULL;
+    TSR_TRY(tsr_graph_plan(g, &plan));
+    TSR_TRY(tsr_alloc(&x, 1, sizeof *x));
+    x->g = g;
+    x->arena_bytes = plan.values_bytes;
+    TSR_GO(tsr_alloc(&x->arena, plan.values_bytes, 1));
+    TSR_GO(tsr_alloc(&x->steps, plan.nodes, sizeof *x->steps));
+    TSR_GO(room_for_lanes(x, tsr_par_team()));
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        if (i == tsr_graph_forward_nodes(g))
+            x->n_forward = x->n_steps;
+        if (g->nodes[i].live && !(g->nodes[i].op->flags & TSR_OP_ALIAS))
+            fill_step(x, i);
+    }
+    if (tsr_graph_forward_nodes(g) == g->n_nodes)
+        x->n_forward = x->n_steps;
+    *out = x;
+    x = NULL;
+out:
+    tsr_exec_destroy(x);
+    return st;
+}
+
+void tsr_exec_destroy(tsr_exec *x)
+{
+    if (!x)
+        return;
+    tsr_free(x->arena);
+    tsr_free(x->scratch);
+    tsr_free(x->steps);
+    tsr_free(x);
+}
+
+/* --- packed weights --- */
+
+typedef struct refresh {
+    tsr_graph *g;
+    size_t *stale; /* indices of packs */
+} refresh;
+
+/* Block j of the i-th stale pack. */
+static tsr_status refresh_item(void *ctx, size_t i, int lane)
+{
+    refresh *r = ctx;
+    (void)lane;
+    size_t at = 0;
+    while (i >= r->g->packs[r->stale[at]].req.blocks)
+        i -= r->g->packs[r->stale[at++]].req.blocks;
+    tsr_packed *p = &r->g->packs[r->stale[at]];
+    return tsr_pack_fill(p->blocks[i], p->req.param->value + i * p->req.step, p->req.row,
+                         p->req.col);
+}
+
+static tsr_status refresh_locked(tsr_graph *g)
+{
+    tsr_status st;
+    refresh r = {g, NULL};
+    size_t n = 0, blocks = 0;
+    TSR_TRY(tsr_alloc(&r.stale, g->n_packs, sizeof *r.stale));
+    for (size_t i = 0; i < g->n_packs; i++) {
+        const tsr_packed *p = &g->packs[i];
+        if (p->filled && p->version == p->req.param->version)
+            continue;
+        r.stale[n++] = i;
+        blocks += p->req.blocks;
+    }
+    TSR_GO(tsr_par_for(blocks, refresh_item, &r));
+    for (size_t i = 0; i < n; i++) {
+        g->packs[r.stale[i]].version = g->packs[r.stale[i]].req.param->version;
+        g->packs[r.stale[i]].filled = 1;
+    }
+out:
+    tsr_free(r.stale);
+    return st;
+}
+
+tsr_status tsr_graph_refresh_packs(tsr_graph *g)
+{
+    pthread_mutex_lock(&g->lock);
+    tsr_status st = refresh_locked(g);
+    pthread_mutex_unlock(&g->lock);
+    return st;
+}
+
+/* --- running --- */
+
+typedef struct loop {
+    const step *s;
+    char *scratch;
+    size_t scratch_bytes; /* a lane */
+} loop;
+
+static void run_item(void *ctx, size_t i, int lane)
+{
+    const loop *l = ctx;
+    l->s->op->run(&l->s->call, i, l->scratch + (size_t)lane * l->scratch_bytes);
+}
+
+static void run_step(tsr_exec *x, step *s)
+{
+    double start = tsr_now_s();
+    loop l = {s, x->scratch, x->g->plan.scratch_bytes};
+    int phases = s->op->phases > 0 ? s->op->phases : 1;
+    for (int p = 0; p < phases; p++) {
+        s->call.phase = p;
+        tsr_par_kernels(s->op->items ? s->op->items(&s->call) : 1, run_item, &l);
+    }
+    s->seconds += tsr_now_s() - start;
+    s->runs++;
+}
+
+tsr_status tsr_exec_forward(tsr_exec *x)
+{
+    TSR_TRY(room_for_lanes(x, tsr_par_team()));
+    TSR_TRY(tsr_graph_refresh_packs(x->g));
+    if (x->poison)
+        memset(x->arena + x->g->inputs_bytes, 0xff, x->arena_bytes - x->g->inputs_bytes);
+    for (size_t i = 0; i < x->n_forward; i++)
+        run_step(x, &x->steps[i]);
+    return TSR_OK;
+}
+
+tsr_status tsr_exec_backward(tsr_exec *x)
+{
+    TSR_TRY(room_for_lanes(x, tsr_par_team()));
+    for (size_t i = x->n_forward; i < x->n_steps; i++)
+        run_step(x, &x->steps[i]);
+    return TSR_OK;
+}
+
+tsr_status tsr_exec_run(tsr_exec *x)
+{
+    TSR_TRY(tsr_exec_forward(x));
+    return tsr_exec_backward(x);
+}
+
+/* --- looking in --- */
+
+static const tsr_vertex *known(const tsr_exec *x, tsr_value v)
+{
+    return v >= 0 && (size_t)v < x->g->n_values ? &x->g->values[v] : NULL;
+}
+
+void *tsr_exec_input(tsr_exec *x, tsr_value v)
+{
+    const tsr_vertex *k = known(x, v);
+    return k && k->home == TSR_HOME_INPUT ? data_of(x, v) : NULL;
+}
+
+const void *tsr_exec_value(const tsr_exec *x, tsr_value v)
+{
+    const tsr_vertex *k = known(x, v);
+    if (!k || (k->home == TSR_HOME_ARENA && !x->g->values[k->root].output))
+        return NULL;
+    return data_of(x, v);
+}
+
+size_t tsr_exec_bytes(const tsr_exec *x)
+{
+    return x->arena_bytes + (size_t)x->lanes * x->g->plan.scratch_bytes;
+}
+
+void tsr_exec_poison(tsr_exec *x, int on)
+{
+    x->poison = on;
+}
+
+size_t tsr_exec_nodes(const tsr_exec *x)
+{
+    return x->n_steps;
+}
+
+void tsr_exec_report(const tsr_exec *x, size_t node, tsr_node_report *out)
+{
+    const step *s = &x->steps[node];
+    const tsr_node_data *n = &x->g->nodes[s->node];
+    *out = (tsr_node_report){s->op->name, n->label,   node >= x->n_forward,
+                             n->flops,    s->seconds, s->runs};
+}
