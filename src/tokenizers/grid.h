@@ -57,7 +57,8 @@ struct tsr_grid {
 };
 
 extern const tsr_grid_rules tsr_image_rules, tsr_depth_rules, tsr_normal_rules, tsr_label_rules;
-extern const tsr_kind tsr_kind_image, tsr_kind_depth, tsr_kind_normal, tsr_kind_label;
+extern const tsr_kind tsr_kind_image, tsr_kind_depth, tsr_kind_normal, tsr_kind_label,
+    tsr_kind_audio;
 
 /* What kinds with windows of their own (sound) share with grids. */
 
