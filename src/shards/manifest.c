@@ -77,14 +77,21 @@ static tsr_range *find_range(const tsr_manifest *m, const char *name)
     return NULL;
 }
 
-/* Give up ranges that no modality uses any more; the hole stays. */
-static void drop_unused_ranges(tsr_manifest *m)
+static int wants(const tsr_token_space *s, const tsr_range *r)
+{
+    return s->codebook_size == r->size && strcmp(s->vocabulary, r->name) == 0;
+}
+
+/* Give up ranges that neither a modality nor one of the `n` to come uses; the hole stays. */
+static void drop_unused_ranges(tsr_manifest *m, const tsr_modality *fresh, size_t n)
 {
     size_t kept = 0;
     for (size_t i = 0; i < m->n_ranges; i++) {
         int used = 0;
         for (size_t j = 0; j < m->n_modalities; j++)
-            used |= strcmp(m->modalities[j].space.vocabulary, m->ranges[i].name) == 0;
+            used |= wants(&m->modalities[j].space, &m->ranges[i]);
+        for (size_t j = 0; j < n; j++)
+            used |= wants(&fresh[j].space, &m->ranges[i]);
         if (used)
             m->ranges[kept++] = m->ranges[i];
     }
@@ -163,7 +170,7 @@ tsr_status tsr_manifest_set_modalities(tsr_manifest *m, const tsr_modality *moda
                     old->crops != modalities[i].crops))
             remove_modality(m, old);
     }
-    drop_unused_ranges(m);
+    drop_unused_ranges(m, modalities, n);
     /* In a new corpus the text range goes first, at 0. */
     for (int text = first; text >= 0; text--)
         for (size_t i = 0; i < n; i++)
