@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Images to rows of patches and back. */
+#include "base/mem.h"
 #include "nn/layers.h"
 #include "nn/op.h"
 
