@@ -69,7 +69,7 @@ int tsr_codec_writes(const char *name);
 /* Read a file. opt NULL: defaults. *out is set on success; release with tsr_media_clear.
  *
  * Images   U8 or U16 exactly as stored (bit depths below 8 are scaled to 0..255), 1..4 channels;
- *          F32 for PFM, float TIFF, .npy (f8 rounded; i4 and wider only when exact) and for depth.
+ *          F32 for PFM, .npy (f8 rounded; i4 and wider only when exact) and for depth.
  *          JPEG: full range, triangle-filtered chroma as libjpeg does; CMYK and YCCK become RGB.
  *          The magnitude of a PFM's scale line is not applied; its sign is the byte order.
  * Sounds   float32, +-1 is full scale.
