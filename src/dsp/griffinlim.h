@@ -6,6 +6,8 @@
 #include "dsp/logmel.h"
 #include "dsp/stft.h"
 
+#include <stdint.h>
+
 typedef struct tsr_griffinlim_spec {
     tsr_stft_spec stft;
     int rounds;      /* >= 0; 32 is usual */

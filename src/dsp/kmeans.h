@@ -27,8 +27,9 @@ typedef struct tsr_kmeans_spec {
 } tsr_kmeans_spec;
 
 /* Centres of k clusters: k-means++ seeding (Arthur & Vassilvitskii 2007), Lloyd's rounds, an empty
- * cluster takes the point farthest from its centre. Same bytes for any number of threads: points
- * are worked on in fixed blocks whose sums are added in order, in double.
+ * cluster takes the point farthest from its centre. Same bytes for any number of threads and
+ * every CPU level: distances in float32 added in component order, each centre the mean in double of
+ * its points in order.
  *
  * centres [k, dim] out; assign [n] index of the nearest centre, or NULL; *error (may be NULL) the
  * weighted mean squared distance, all for the same final centres.

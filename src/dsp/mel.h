@@ -43,8 +43,9 @@ void tsr_mel_apply(const tsr_mel *m, const float *spectrum, float *bands);
 
 /* Non-negative spectrum whose bands come close to `bands`: multiplicative updates for least squares,
  * `rounds` of them, from the transpose; a fixed number, so deterministic.
- * bands [bands] >= 0 in, spectrum [fft/2 + 1] out.
+ * bands [bands] >= 0 in, spectrum [fft/2 + 1] out.  Errors: TSR_ENOMEM.
  * Source   Lee & Seung 2001, "Algorithms for non-negative matrix factorization", theorem 1. */
-void tsr_mel_invert(const tsr_mel *m, const float *bands, int rounds, float *spectrum);
+TSR_USE tsr_status tsr_mel_invert(const tsr_mel *m, const float *bands, int rounds,
+                                  float *spectrum);
 
 #endif

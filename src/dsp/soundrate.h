@@ -13,8 +13,8 @@ void tsr_sound_mono(const tsr_sound *s, float *out);
 TSR_USE tsr_status tsr_soundrate_frames(size_t n, double from_hz, double to_hz, size_t *out);
 
 /* Change the rate of x[n] (mono) into y[tsr_soundrate_frames()]. Sample i of y is the sound at time
- * i / to_hz. Polyphase Kaiser-windowed sinc, 64 zero crossings a side, in double; pass band to 0.913
- * of the lower Nyquist frequency, beyond which it falls to below -110 dB at Nyquist. Equal rates
+ * i / to_hz. Polyphase Kaiser-windowed sinc, 64 zero crossings a side, in double; pass band to 0.88 of
+ * the lower Nyquist frequency, beyond which it falls to below -115 dB at Nyquist. Equal rates
  * copy.
  * Accuracy signal to noise and alias above 100 dB for sines in the pass band.
  * Source   Smith & Gossett 1984, "A flexible sampling-rate conversion method". */

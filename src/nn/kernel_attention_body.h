@@ -50,14 +50,15 @@ static void row_put(void *y, tsr_dtype type, size_t at, const float *x, size_t n
     memcpy(h + i, last, (n - i) * sizeof *h);
 }
 
-/* x [n, width] as rows of `pad` floats, and turned: t [width, n padded]. Either may be NULL. */
-static void head_load(const tsr_head *h, const void *x, size_t x_row, size_t n, float *rows, float *t)
+/* x [nk, width] as rows of `pad` floats, and turned: t [width, nk padded]. Either may be NULL. */
+static void head_load(const tsr_head *h, const void *x, tsr_dtype type, size_t x_row, float *rows,
+                      float *t)
 {
-    size_t pad = up16(h->width), np = up16(n);
+    size_t n = h->nk, pad = up16(h->width), np = up16(n);
     float row[TSR_HEAD_WIDTH];
     for (size_t j = 0; j < n; j++) {
         float *r = rows ? rows + j * pad : row;
-        row_get(r, x, h->in, j * x_row, h->width, pad);
+        row_get(r, x, type, j * x_row, h->width, pad);
         for (size_t c = 0; t && c < h->width; c++)
             t[c * np + j] = r[c];
     }
@@ -118,13 +119,13 @@ static void attend(const tsr_head *h, void *scratch)
     float *kt = take(&at, h->width * np), *v = take(&at, h->nk * pad);
     float *q = take(&at, QUERY_BLOCK * pad), *o = take(&at, QUERY_BLOCK * pad);
     float *s = take(&at, QUERY_BLOCK * np), inverse[QUERY_BLOCK];
-    head_load(h, h->k, h->k_row, h->nk, NULL, kt);
-    head_load(h, h->v, h->v_row, h->nk, v, NULL);
+    head_load(h, h->k, h->k_type, h->k_row, NULL, kt);
+    head_load(h, h->v, h->v_type, h->v_row, v, NULL);
     for (size_t first = 0; first < h->q_count; first += QUERY_BLOCK) {
         size_t n = h->q_count - first < QUERY_BLOCK ? h->q_count - first : QUERY_BLOCK;
         size_t i0 = h->q_first + first, keys = visible(h, i0 + n - 1);
         for (size_t i = 0; i < n; i++)
-            row_get(q + i * pad, h->q, h->in, (i0 + i) * h->q_row, h->width, pad);
+            row_get(q + i * pad, h->q, h->q_type, (i0 + i) * h->q_row, h->width, pad);
         product(&(tsr_product){.m = n, .n = keys, .k = h->width, .a = q, .a_row = pad, .a_col = 1,
                                .b = kt, .b_row = np, .c = s, .c_row = np});
         for (size_t i = 0; i < n; i++)
@@ -133,7 +134,7 @@ static void attend(const tsr_head *h, void *scratch)
                                .b = v, .b_row = pad, .c = o, .c_row = pad});
         for (size_t i = 0; i < n; i++) {
             scale_row(o + i * pad, pad, inverse[i]);
-            row_put(h->o, h->out, (i0 + i) * h->o_row, o + i * pad, h->width);
+            row_put(h->o, h->o_type, (i0 + i) * h->o_row, o + i * pad, h->width);
         }
     }
 }
@@ -168,7 +169,7 @@ static void grad_block(const tsr_head *h, const grad_room *r, size_t i0, size_t 
 {
     size_t np = up16(h->nk), pad = up16(h->width), keys = visible(h, i0 + n - 1);
     for (size_t i = 0; i < n; i++) {
-        row_get(r->q + i * pad, h->q, h->in, (i0 + i) * h->q_row, h->width, pad);
+        row_get(r->q + i * pad, h->q, h->q_type, (i0 + i) * h->q_row, h->width, pad);
         row_get(r->go + i * pad, h->go, TSR_F32, (i0 + i) * h->go_row, h->width, pad);
     }
     tsr_product s = {.m = n, .n = keys, .k = h->width, .a = r->q, .a_row = pad, .a_col = 1,
@@ -203,8 +204,8 @@ static void attend_grad(const tsr_head *h, void *scratch)
     r.q = take(&at, QUERY_BLOCK * pad), r.go = take(&at, QUERY_BLOCK * pad);
     r.gq = take(&at, QUERY_BLOCK * pad);
     r.p = take(&at, QUERY_BLOCK * np), r.gp = take(&at, QUERY_BLOCK * np);
-    head_load(h, h->k, h->k_row, h->nk, r.k, r.kt);
-    head_load(h, h->v, h->v_row, h->nk, NULL, r.vt);
+    head_load(h, h->k, h->k_type, h->k_row, r.k, r.kt);
+    head_load(h, h->v, h->v_type, h->v_row, NULL, r.vt);
     memset(r.gk, 0, h->nk * pad * sizeof *r.gk);
     memset(r.gv, 0, h->nk * pad * sizeof *r.gv);
     for (size_t i = 0; i < h->nq; i += QUERY_BLOCK)

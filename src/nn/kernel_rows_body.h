@@ -108,22 +108,18 @@ static void norm_grad(float *dx, const float *x, const float *stats, const float
     }
 }
 
-static void norm_grad_w(float *dw, float *db, const float *x, const float *stats, const float *dy,
-                        size_t rows, size_t d, size_t first, size_t n)
+static void norm_grad_w(float *dw, const float *x, const float *stats, const float *dy, size_t rows,
+                        size_t d, size_t first, size_t n)
 {
-    for (size_t i = first; i < first + n; i += 16) {
-        size_t m = first + n - i < 16 ? first + n - i : 16;
-        v16 sw = v16_set(0.0f), sb = sw;
+    for (size_t i = 0; i < n; i += 16) {
+        size_t m = n - i < 16 ? n - i : 16, at = first + i;
+        v16 sum = v16_set(0.0f);
         for (size_t r = 0; r < rows; r++) {
-            v16 g = v16_load_n(dy + r * d + i, m), xv = v16_load_n(x + r * d + i, m);
-            v16 h = v16_mul(v16_sub(xv, v16_set(stats[2 * r])), v16_set(stats[2 * r + 1]));
-            sw = v16_fma(g, h, sw);
-            sb = v16_add(sb, g);
+            v16 h = v16_sub(v16_load_n(x + r * d + at, m), v16_set(stats[2 * r]));
+            h = v16_mul(h, v16_set(stats[2 * r + 1]));
+            sum = v16_fma(v16_load_n(dy + r * d + at, m), h, sum);
         }
-        if (dw)
-            v16_store_n(dw + i, sw, m);
-        if (db)
-            v16_store_n(db + i, sb, m);
+        v16_store_n(dw + i, sum, m);
     }
 }
 

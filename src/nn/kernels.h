@@ -42,7 +42,7 @@ typedef struct tsr_head {
     size_t nq, nk, width; /* width <= TSR_HEAD_WIDTH */
     float scale;
     int causal;           /* query i sees keys j <= i + nk - nq */
-    tsr_dtype in, out;    /* of q, k, v (and the gradient in `go`: float32); of o */
+    tsr_dtype q_type, k_type, v_type, o_type; /* TSR_F32 or TSR_BF16; gradients are float32 */
     const void *q, *k, *v;
     size_t q_row, k_row, v_row;
     size_t q_first, q_count; /* queries to do (forward) */
@@ -84,9 +84,9 @@ typedef struct tsr_kernels {
     /* dx from dy and the statistics of the forward pass. */
     void (*norm_grad)(float *dx, const float *x, const float *stats, const float *w,
                       const float *dy, size_t rows, size_t d);
-    /* Columns [first, first + n) of dw and db over all rows, in order of rows. Either may be NULL. */
-    void (*norm_grad_w)(float *dw, float *db, const float *x, const float *stats, const float *dy,
-                        size_t rows, size_t d, size_t first, size_t n);
+    /* Columns [first, first + n) of the gradient of w, in order of rows: dw [n]. */
+    void (*norm_grad_w)(float *dw, const float *x, const float *stats, const float *dy, size_t rows,
+                        size_t d, size_t first, size_t n);
 
     /* log sum exp of n values; -inf for n == 0. */
     float (*log_sum_exp)(const float *x, size_t n);

@@ -71,6 +71,9 @@ struct tsr_kind {
                          tsr_media *out);
     tsr_status (*quality)(const tsr_tokenizer *t, const tsr_media *target, const tsr_media *got,
                           json_t *into);
+
+    const struct tsr_trainable *train; /* kinds with a network; else NULL */
+    const void *rules;                 /* where several kinds share these functions: how they differ */
 };
 
 /* All kinds, ended by NULL. */

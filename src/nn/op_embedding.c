@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows of a table by index, and the sums of gradients back into the table. */
+#include "nn/kernels.h"
+#include "nn/layers.h"
+#include "nn/op.h"
+
+#include <string.h>
+
+#define ROWS 64    /* positions an item */
+#define COLUMNS 64 /* columns an item of the gradient, which walks all positions in order */
+
+typedef struct embedding_attr {
+    int padding; /* id without gradient, or -1 */
+    size_t rows; /* of the table, for the gradient */
+} embedding_attr;
+
+static tsr_status embedding_shape(tsr_op_call *c)
+{
+    size_t shape[TSR_MAX_DIMS];
+    TSR_TRY(tsr_op_expect_dims(c, 0, "table", TSR_F32, 2, 2));
+    TSR_TRY(tsr_op_expect_dims(c, 1, "ids", TSR_I32, 1, TSR_MAX_DIMS - 1));
+    int n = c->in[1].ndim;
+    memcpy(shape, c->in[1].shape, (size_t)n * sizeof *shape);
+    shape[n] = c->in[0].shape[1];
+    tsr_op_out(c, 0, TSR_F32, n + 1, shape);
+    return TSR_OK;
+}
+
+static size_t embedding_items(const tsr_op_call *c)
+{
+    return tsr_pieces(c->in[1].count, ROWS);
+}
+
+static void embedding_item(const tsr_op_call *c, size_t item, void *scratch)
+{
+    (void)scratch;
+    size_t d = c->in[0].shape[1], rows = c->in[0].shape[0], end = (item + 1) * ROWS;
+    const float *table = c->in[0].data;
+    const int32_t *ids = c->in[1].data;
+    float *out = c->out[0].data;
+    end = end < c->in[1].count ? end : c->in[1].count;
+    for (size_t i = item * ROWS; i < end; i++) {
+        if (ids[i] >= 0 && (size_t)ids[i] < rows)
+            memcpy(out + i * d, table + (size_t)ids[i] * d, d * sizeof *out);
+        else
+            memset(out + i * d, 0, d * sizeof *out);
+    }
+}
+
+static void embedding_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
+                               tsr_value *din)
+{
+    embedding_attr a = *(const embedding_attr *)n->attr;
+    a.rows = tsr_value_shape(g, n->in[0])[0];
+    if (n->need[0])
+        din[0] = tsr_node2(g, &tsr_op_embedding_grad, n->in[1], dout[0], &a, sizeof a);
+}
+
+const tsr_op tsr_op_embedding = {
+    .name = "embedding",
+    .shape = embedding_shape,
+    .items = embedding_items,
+    .run = embedding_item,
+    .backward = embedding_backward,
+};
+
+/* ids, d rows -> d table */
+static tsr_status embedding_grad_shape(tsr_op_call *c)
+{
+    const embedding_attr *a = c->attr;
+    TSR_TRY(tsr_op_expect_dims(c, 0, "ids", TSR_I32, 1, TSR_MAX_DIMS - 1));
+    TSR_TRY(tsr_op_expect_dims(c, 1, "gradient", TSR_F32, 2, TSR_MAX_DIMS));
+    tsr_op_out(c, 0, TSR_F32, 2, (size_t[]){a->rows, tsr_width(&c->in[1])});
+    return TSR_OK;
+}
+
+static double embedding_grad_flops(const tsr_op_call *c)
+{
+    return (double)c->in[1].count;
+}
+
+static size_t embedding_grad_items(const tsr_op_call *c)
+{
+    return tsr_pieces(tsr_width(&c->in[1]), COLUMNS);
+}
+
+static void embedding_grad_item(const tsr_op_call *c, size_t item, void *scratch)
+{
+    (void)scratch;
+    const embedding_attr *a = c->attr;
+    const int32_t *ids = c->in[0].data;
+    size_t d = tsr_width(&c->in[1]), first = item * COLUMNS;
+    size_t n = d - first < COLUMNS ? d - first : COLUMNS;
+    const float *dy = (const float *)c->in[1].data + first;
+    float *table = (float *)c->out[0].data + first;
+    for (size_t r = 0; !c->accumulate && r < a->rows; r++)
+        memset(table + r * d, 0, n * sizeof *table);
+    for (size_t i = 0; i < c->in[0].count; i++)
+        if (ids[i] >= 0 && (size_t)ids[i] < a->rows && ids[i] != a->padding)
+            tsr_kernels_get()->axpy(table + (size_t)ids[i] * d, dy + i * d, n, 1.0f);
+}
+
+const tsr_op tsr_op_embedding_grad = {
+    .name = "embedding_grad",
+    .flags = TSR_OP_ACCUMULATES,
+    .shape = embedding_grad_shape,
+    .flops = embedding_grad_flops,
+    .items = embedding_grad_items,
+    .run = embedding_grad_item,
+};
+
+tsr_value tsr_embedding_padded(tsr_graph *g, tsr_value table, tsr_value ids, int padding)
+{
+    embedding_attr a = {.padding = padding};
+    return tsr_node2(g, &tsr_op_embedding, table, ids, &a, sizeof a);
+}
+
+tsr_value tsr_embedding(tsr_graph *g, tsr_value table, tsr_value ids)
+{
+    return tsr_embedding_padded(g, table, ids, -1);
+}

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tokenizers with a network over a fixed grid of patches: opening, encoding, decoding. */
+#include "tokenizers/grid.h"
+
+#include "base/mem.h"
+#include "tokenizers/trainable.h"
+
+#include <string.h>
+
+#define MAX_SIDE 4096
+
+/* ---- settings ---------------------------------------------------------------------------------*/
+
+tsr_status tsr_grid_precision(const tsr_settings *s, tsr_precision *out)
+{
+    static const char *const words[] = {"auto", "fp32", "bf16", NULL};
+    int word;
+    TSR_TRY(tsr_setting_word(s, "precision", words, 0, &word));
+    *out = word == 0   ? tsr_precision_default()
+           : word == 1 ? TSR_PRECISION_FP32
+                       : TSR_PRECISION_BF16;
+    return TSR_OK;
+}
+
+tsr_status tsr_grid_settings(const tsr_tokenizer *t, json_t **out)
+{
+    json_t *kept = json_pack("{ssssss}", "kind", t->kind->name, "modality", t->space.modality,
+                             "vocabulary", t->space.vocabulary);
+    if (!kept)
+        TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's settings");
+    *out = kept;
+    return TSR_OK;
+}
+
+static tsr_status configure_background(tsr_grid *g, const tsr_settings *s)
+{
+    const json_t *v = json_object_get(s->config, "background");
+    int rgb[3] = {255, 255, 255};
+    if (v && json_unpack((json_t *)(uintptr_t)v, "[iii!]", &rgb[0], &rgb[1], &rgb[2]) != 0)
+        TSR_FAIL(TSR_ECONFIG, "%s: \"background\" must be [red, green, blue]", s->origin);
+    for (int c = 0; c < 3; c++) {
+        if (rgb[c] < 0 || rgb[c] > 255)
+            TSR_FAIL(TSR_ECONFIG, "%s: \"background\" has %d, allowed are 0 to 255", s->origin,
+                     rgb[c]);
+        g->background[c] = (unsigned char)rgb[c];
+    }
+    return tsr_json_set(s->kept, "background", json_pack("[iii]", rgb[0], rgb[1], rgb[2]));
+}
+
+/* Everything but the model. */
+static tsr_status configure(tsr_grid *g, const tsr_settings *s, size_t side)
+{
+    static const char *const filters[] = {"nearest", "box", "bilinear", "bicubic", "lanczos", NULL};
+    int nearest = g->rules == &tsr_depth_rules || g->rules == &tsr_label_rules, filter;
+    size_t size[2];
+    TSR_TRY(tsr_setting_size(s, "image_size", (long long)side, 8, MAX_SIDE, size));
+    g->height = size[0];
+    g->width = size[1];
+    TSR_TRY(tsr_setting_word(s, "resize", filters,
+                             nearest ? TSR_FILTER_NEAREST : TSR_FILTER_BICUBIC, &filter));
+    g->filter = (tsr_filter)filter;
+    TSR_TRY(tsr_grid_precision(s, &g->precision));
+    TSR_TRY(configure_background(g, s));
+    return g->rules->configure(g, s);
+}
+
+static tsr_status start(tsr_tokenizer *t, tsr_grid **out)
+{
+    tsr_grid *g;
+    TSR_TRY(tsr_alloc(&g, 1, sizeof *g));
+    t->state = g; /* destroy() takes it from here, half-built or not */
+    g->rules = t->kind->rules;
+    TSR_TRY(tsr_grid_settings(t, &g->settings));
+    *out = g;
+    return TSR_OK;
+}
+
+/* The model is there: its place in the vocabulary, and a check that it fits the settings. */
+static tsr_status complete(tsr_tokenizer *t, tsr_grid *g, const char *origin)
+{
+    const tsr_vqvae_info *info = tsr_vqvae_info_of(g->model);
+    size_t in = info->labels ? 1 : info->in_channels;
+    if (info->is_vector || in != g->channels || info->labels != g->classes)
+        TSR_FAIL(TSR_EMISMATCH,
+                 "%s: a network of %zu planes and %zu classes for a kind \"%s\" of %zu and %zu",
+                 origin, info->in_channels, info->labels, t->kind->name, g->channels, g->classes);
+    TSR_TRY(tsr_vqvae_plan_create(g->model, g->height, g->width, g->precision, &g->plan));
+    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(g->plan);
+    t->space.layout = TSR_LAYOUT_GRID;
+    t->space.height = (uint32_t)sizes->grid_height;
+    t->space.width = (uint32_t)sizes->grid_width;
+    t->space.levels = (uint32_t)info->heads;
+    t->space.codebook_size = (uint32_t)info->codes;
+    return TSR_OK;
+}
+
+/* ---- creating, opening, writing ---------------------------------------------------------------*/
+
+static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *origin, uint64_t seed)
+{
+    tsr_grid *g;
+    tsr_vqvae_config c;
+    const json_t *section = json_object_get(config, "model");
+    TSR_TRY(start(t, &g));
+    tsr_settings s = {config, g->settings, origin};
+    TSR_TRY(configure(g, &s, 128));
+    json_t *model = section ? json_deep_copy(section) : json_object();
+    if (!model)
+        TSR_FAIL(TSR_ENOMEM, "no memory for a model's settings");
+    tsr_status st = TSR_OK;
+    TSR_GO(tsr_json_set(model, "image_height", json_integer((json_int_t)g->height)));
+    TSR_GO(tsr_json_set(model, "image_width", json_integer((json_int_t)g->width)));
+    if (g->classes)
+        TSR_GO(tsr_json_set(model, "n_labels", json_integer((json_int_t)g->classes)));
+    else
+        TSR_GO(tsr_json_set(model, "n_channels", json_integer((json_int_t)g->channels)));
+    TSR_GO(tsr_vqvae_config_read(model, origin, &c));
+    TSR_GO(tsr_vqvae_create(&c, seed, &g->model));
+    TSR_GO(complete(t, g, origin));
+out:
+    json_decref(model);
+    return st;
+}
+
+/* Settings that published 4M files leave out, by kind. */
+static tsr_status published_settings(const tsr_tokenizer *t, const tsr_vqvae_info *info,
+                                     json_t **out)
+{
+    json_t *s = json_object();
+    if (!s)
+        TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's settings");
+    tsr_status st = TSR_OK;
+    if (t->kind->rules == &tsr_image_rules)
+        TSR_GO(tsr_json_set(s, "channels", json_integer((json_int_t)info->in_channels)));
+    if (t->kind->rules == &tsr_depth_rules)
+        TSR_GO(tsr_json_set(s, "normalisation", json_string("standardize")));
+    if (t->kind->rules == &tsr_label_rules) {
+        TSR_GO(tsr_json_set(s, "classes", json_integer((json_int_t)info->labels)));
+        TSR_GO(tsr_json_set(s, "shift", json_integer(1)));
+    }
+    *out = s;
+    s = NULL;
+out:
+    json_decref(s);
+    return st;
+}
+
+static tsr_status name_published(tsr_tokenizer *t, const tsr_kind_file *file)
+{
+    json_t *named = json_pack("{ss}", "modality", file->hint ? file->hint : t->kind->name);
+    if (!named)
+        TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's name");
+    tsr_status st = tsr_kind_name_space(t, named, file->path, NULL);
+    json_decref(named);
+    return st;
+}
+
+static tsr_status open_grid(tsr_tokenizer *t, const tsr_kind_file *file)
+{
+    tsr_grid *g;
+    tsr_vqvae *model = NULL;
+    json_t *published = NULL;
+    tsr_status st = TSR_OK;
+    if (file->settings)
+        TSR_TRY(tsr_kind_name_space(t, file->settings, file->path, NULL));
+    else
+        TSR_TRY(name_published(t, file));
+    TSR_TRY(start(t, &g));
+    TSR_GO(tsr_vqvae_open(file->path, 0, &model));
+    g->model = model;
+    if (!file->settings)
+        TSR_GO(published_settings(t, tsr_vqvae_info_of(model), &published));
+    tsr_settings s = {file->settings ? file->settings : published, g->settings, file->path};
+    TSR_GO(configure(g, &s, tsr_vqvae_info_of(model)->height));
+    TSR_GO(complete(t, g, file->path));
+    TSR_GO(tsr_hash_file(file->path, &t->space.tokenizer));
+out:
+    json_decref(published);
+    return st;
+}
+
+static int claims(const tsr_kind_file *file, const char *word)
+{
+    return file->hint && file->metadata && json_object_get(file->metadata, "enc_type") &&
+           strncmp(file->hint, word, strlen(word)) == 0;
+}
+
+static int claims_image(const tsr_kind_file *file)
+{
+    return claims(file, "rgb") || claims(file, "canny") || claims(file, "edge");
+}
+
+static int claims_depth(const tsr_kind_file *file)
+{
+    return claims(file, "depth");
+}
+
+static int claims_normal(const tsr_kind_file *file)
+{
+    return claims(file, "normal");
+}
+
+static int claims_label(const tsr_kind_file *file)
+{
+    return claims(file, "semseg");
+}
+
+tsr_status tsr_grid_write(const tsr_vqvae *model, const json_t *settings, const char *path)
+{
+    char *text = NULL;
+    json_t *extra = json_object();
+    tsr_status st = TSR_OK;
+    if (!extra)
+        TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's metadata");
+    TSR_GO(tsr_json_text(settings, 0, &text));
+    TSR_GO(tsr_json_set(extra, "tessera", json_string(text)));
+    TSR_GO(tsr_vqvae_write(model, path, 0, extra));
+out:
+    tsr_free(text);
+    json_decref(extra);
+    return st;
+}
+
+static tsr_status write_grid(const tsr_tokenizer *t, const char *path)
+{
+    const tsr_grid *g = t->state;
+    return tsr_grid_write(g->model, g->settings, path);
+}
+
+static void destroy(tsr_tokenizer *t)
+{
+    tsr_grid *g = t->state;
+    if (!g)
+        return;
+    tsr_vqvae_plan_destroy(g->plan);
+    tsr_vqvae_destroy(g->model);
+    json_decref(g->settings);
+    tsr_free(g);
+    t->state = NULL;
+}
+
+tsr_status tsr_grid_describe(const tsr_vqvae *model, const json_t *settings, const char *range,
+                             json_t *into)
+{
+    const tsr_vqvae_info *info = tsr_vqvae_info_of(model);
+    json_t *copy = json_deep_copy(settings);
+    json_object_del(copy, "kind");
+    json_object_del(copy, "modality");
+    json_object_del(copy, "vocabulary");
+    TSR_TRY(tsr_json_set(into, "preprocessing", copy));
+    TSR_TRY(tsr_json_set(into, "range", json_string(range)));
+    TSR_TRY(tsr_json_set(into, "quantizer", json_string(info->quantizer)));
+    TSR_TRY(tsr_json_set(into, "code_width", json_integer((json_int_t)info->code_width)));
+    TSR_TRY(tsr_json_set(into, "patch", json_integer((json_int_t)info->patch)));
+    TSR_TRY(tsr_json_set(into, "encoder", json_true()));
+    TSR_TRY(tsr_json_set(into, "decoder", json_boolean(info->has_decoder)));
+    return tsr_json_set(into, "parameters", json_integer((json_int_t)info->values));
+}
+
+static tsr_status describe(const tsr_tokenizer *t, json_t *into)
+{
+    const tsr_grid *g = t->state;
+    json_int_t planes = (json_int_t)(g->classes ? 1 : g->channels);
+    TSR_TRY(tsr_json_set(into, "media", json_string("image")));
+    TSR_TRY(tsr_json_set(into, "input", json_pack("[III]", planes, (json_int_t)g->height,
+                                                  (json_int_t)g->width)));
+    TSR_TRY(tsr_json_set(into, "precision", json_string(tsr_precision_name(g->precision))));
+    return tsr_grid_describe(g->model, g->settings, g->rules->range, into);
+}
+
+/* ---- work -------------------------------------------------------------------------------------*/
+
+typedef struct grid_work {
+    tsr_vqvae_work *net;
+    float *x, *y;
+    uint8_t *valid;
+    int32_t *labels, *ids;
+} grid_work;
+
+static tsr_status work_create(const tsr_tokenizer *t, tsr_tokenizer_work *w)
+{
+    const tsr_grid *g = t->state;
+    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(g->plan);
+    size_t pixels = g->height * g->width;
+    grid_work *k;
+    TSR_TRY(tsr_alloc(&k, 1, sizeof *k));
+    w->state = k;
+    TSR_TRY(tsr_vqvae_work_create(g->plan, &k->net));
+    TSR_TRY(tsr_alloc(&k->x, g->channels * pixels, sizeof *k->x));
+    TSR_TRY(tsr_alloc(&k->y, sizes->output, sizeof *k->y));
+    TSR_TRY(tsr_alloc(&k->valid, pixels, 1));
+    TSR_TRY(tsr_alloc(&k->labels, g->classes ? pixels : 0, sizeof *k->labels));
+    return tsr_alloc(&k->ids, sizes->ids, sizeof *k->ids);
+}
+
+static void work_destroy(tsr_tokenizer_work *w)
+{
+    grid_work *k = w->state;
+    if (!k)
+        return;
+    tsr_vqvae_work_destroy(k->net);
+    tsr_free(k->x);
+    tsr_free(k->y);
+    tsr_free(k->valid);
+    tsr_free(k->labels);
+    tsr_free(k->ids);
+    tsr_free(k);
+}
+
+static tsr_status prepare_input(const tsr_tokenizer *t, const tsr_inputs *in, float *x,
+                                uint8_t *valid)
+{
+    const tsr_grid *g = t->state;
+    const tsr_media *m;
+    TSR_TRY(tsr_inputs_need(t, in, TSR_MEDIA_IMAGE, &m));
+    return g->rules->prepare(g, &m->as.image, in->view, x, valid);
+}
+
+static tsr_status encode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                         tsr_tokens *out)
+{
+    const tsr_grid *g = t->state;
+    grid_work *k = w->state;
+    TSR_TRY(prepare_input(t, in, k->x, k->valid));
+    tsr_vqvae_input input = {.pixels = k->x};
+    if (g->classes) {
+        for (size_t p = 0; p < g->height * g->width; p++)
+            k->labels[p] = (int32_t)k->x[p];
+        input = (tsr_vqvae_input){.labels = k->labels};
+    }
+    TSR_TRY(tsr_vqvae_encode(k->net, &input, NULL, k->ids));
+    size_t places = (size_t)t->space.height * t->space.width, heads = t->space.levels;
+    TSR_TRY(tsr_tokens_init(out, places * heads));
+    /* The network has the codes of one codebook together; tokens have those of one place together. */
+    for (size_t p = 0; p < places; p++)
+        for (size_t h = 0; h < heads; h++)
+            out->ids[p * heads + h] = (uint32_t)k->ids[h * places + p];
+    return TSR_OK;
+}
+
+static tsr_status decode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_tokens *tokens,
+                         tsr_media *out)
+{
+    const tsr_grid *g = t->state;
+    grid_work *k = w->state;
+    size_t places = (size_t)t->space.height * t->space.width, heads = t->space.levels;
+    if (!tsr_vqvae_info_of(g->model)->has_decoder)
+        TSR_FAIL(TSR_EUNSUPPORTED, "modality %s: its tokenizer's file has no decoder",
+                 t->space.modality);
+    for (size_t p = 0; p < places; p++)
+        for (size_t h = 0; h < heads; h++)
+            k->ids[h * places + p] = (int32_t)tokens->ids[p * heads + h];
+    TSR_TRY(tsr_vqvae_decode(k->net, k->ids, k->y));
+    return g->rules->finish(g, k->y, out);
+}
+
+static tsr_status target(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                         tsr_media *out)
+{
+    const tsr_grid *g = t->state;
+    grid_work *k = w->state;
+    TSR_TRY(prepare_input(t, in, k->x, k->valid));
+    return g->rules->restore(g, k->x, k->valid, out);
+}
+
+static tsr_status quality(const tsr_tokenizer *t, const tsr_media *want, const tsr_media *got,
+                          json_t *into)
+{
+    const tsr_grid *g = t->state;
+    if (want->kind != TSR_MEDIA_IMAGE || got->kind != TSR_MEDIA_IMAGE)
+        TSR_FAIL(TSR_EARG, "modality %s compares pictures", t->space.modality);
+    return g->rules->quality(g, want, got, into);
+}
+
+/* ---- training ---------------------------------------------------------------------------------*/
+
+static void train_shape(const tsr_tokenizer *t, tsr_train_shape *out)
+{
+    const tsr_grid *g = t->state;
+    *out = (tsr_train_shape){g->channels, g->height, g->width, g->classes,
+                             tsr_vqvae_info_of(g->model)->patch};
+}
+
+static tsr_vqvae *train_model(tsr_tokenizer *t)
+{
+    return ((tsr_grid *)t->state)->model;
+}
+
+static tsr_vq_loss train_loss(const tsr_tokenizer *t)
+{
+    return ((const tsr_grid *)t->state)->rules->loss;
+}
+
+static tsr_status train_items(const tsr_tokenizer *t, const tsr_inputs *in, size_t *items)
+{
+    const tsr_media *m;
+    TSR_TRY(tsr_inputs_need(t, in, TSR_MEDIA_IMAGE, &m));
+    *items = 1;
+    return TSR_OK;
+}
+
+static tsr_status train_prepare(const tsr_tokenizer *t, const tsr_inputs *in, size_t item,
+                                tsr_rng *augment, float *x, uint8_t *valid)
+{
+    (void)item;
+    (void)augment;
+    return prepare_input(t, in, x, valid);
+}
+
+static tsr_status train_finish(const tsr_tokenizer *t, const float *y, size_t items, tsr_media *out)
+{
+    const tsr_grid *g = t->state;
+    (void)items;
+    return g->rules->finish(g, y, out);
+}
+
+static const tsr_trainable train = {
+    .create = create,
+    .shape = train_shape,
+    .model = train_model,
+    .loss = train_loss,
+    .items = train_items,
+    .prepare = train_prepare,
+    .finish = train_finish,
+};
+
+#define GRID_KIND(name_, summary_, claims_, rules_)                                                \
+    {                                                                                              \
+        .name = name_, .summary = summary_, .claims = claims_, .open = open_grid,                  \
+        .write = write_grid, .destroy = destroy, .describe = describe,                             \
+        .work_create = work_create, .work_destroy = work_destroy, .encode = encode,                \
+        .decode = decode, .target = target, .quality = quality, .train = &train, .rules = rules_,  \
+    }
+
+const tsr_kind tsr_kind_image =
+    GRID_KIND("image", "pictures: a VQ-VAE over patches", claims_image, &tsr_image_rules);
+const tsr_kind tsr_kind_depth =
+    GRID_KIND("depth", "depth maps: a VQ-VAE over log metres", claims_depth, &tsr_depth_rules);
+const tsr_kind tsr_kind_normal =
+    GRID_KIND("normal", "surface normals: a VQ-VAE", claims_normal, &tsr_normal_rules);
+const tsr_kind tsr_kind_label =
+    GRID_KIND("label", "label maps and masks: a VQ-VAE over classes", claims_label,
+              &tsr_label_rules);

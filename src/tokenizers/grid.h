@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tokenizers with a network over a fixed grid of patches: what images, depth, normals and label maps
+ * share (grid.c), and the rules in which they differ (kind_image.c, ...). */
+#ifndef TSR_TOKENIZERS_GRID_H
+#define TSR_TOKENIZERS_GRID_H
+
+#include "dsp/resize.h"
+#include "tokenizers/kind.h"
+#include "tokenizers/setting.h"
+#include "vqvae/vqtrain.h"
+#include "vqvae/vqvae.h"
+
+typedef struct tsr_grid tsr_grid;
+
+/* How one kind reads and writes its pixels. Planes are [channels, height, width] float32. */
+typedef struct tsr_grid_rules {
+    const char *range;     /* one sentence for describe: input range and normalisation */
+    tsr_vq_loss loss;      /* what training minimises unless the recipe says otherwise */
+
+    /* Read the kind's settings into g (channels, classes, its own part). */
+    tsr_status (*configure)(tsr_grid *g, const tsr_settings *s);
+
+    /* The planes the network reads. `view` NULL: the centred square. valid [height, width] gets 1
+     * where the pixel counts in losses and figures. Labels: one plane of class indices.
+     * Errors   TSR_EFORMAT, TSR_ENUMERIC: this sample is bad. */
+    tsr_status (*prepare)(const tsr_grid *g, const tsr_image *im, const tsr_view *view, float *x,
+                          uint8_t *valid);
+
+    /* Media from what the decoder gave (labels: [classes, height, width] logits). */
+    tsr_status (*finish)(const tsr_grid *g, const float *y, tsr_media *out);
+
+    /* Media from prepared planes: what a perfect decoder would have returned. */
+    tsr_status (*restore)(const tsr_grid *g, const float *x, const uint8_t *valid, tsr_media *out);
+
+    tsr_status (*quality)(const tsr_grid *g, const tsr_media *target, const tsr_media *got,
+                          json_t *into);
+} tsr_grid_rules;
+
+struct tsr_grid {
+    const tsr_grid_rules *rules;
+    json_t *settings; /* kept in the file's metadata key "tessera" */
+    tsr_vqvae *model;
+    tsr_vqvae_plan *plan;
+    tsr_precision precision;
+    size_t channels, height, width; /* of prepared planes */
+    size_t classes;                 /* label maps: logits per pixel; else 0 */
+    tsr_filter filter;
+    unsigned char background[3];
+    struct {
+        int standardize; /* 4M: trimmed mean and deviation per picture; else the range below */
+        double near_m, far_m, scale_m;
+    } depth;
+    struct {
+        int shift, binary;
+        long long ignore; /* stored value that counts nowhere; -1: none */
+    } label;
+};
+
+extern const tsr_grid_rules tsr_image_rules, tsr_depth_rules, tsr_normal_rules, tsr_label_rules;
+extern const tsr_kind tsr_kind_image, tsr_kind_depth, tsr_kind_normal, tsr_kind_label,
+    tsr_kind_audio;
+
+/* What kinds with windows of their own (sound) share with grids. */
+
+/* The precision setting as the engine's. */
+TSR_USE tsr_status tsr_grid_precision(const tsr_settings *s, tsr_precision *out);
+
+/* Write a network tokenizer: the model, and the settings as metadata key "tessera". */
+TSR_USE tsr_status tsr_grid_write(const tsr_vqvae *model, const json_t *settings, const char *path);
+
+/* Members of describe that every network has: quantizer, patch, parameters, precision, ... */
+TSR_USE tsr_status tsr_grid_describe(const tsr_vqvae *model, const json_t *settings,
+                                     const char *range, json_t *into);
+
+/* Settings object of a new or opened tokenizer, with kind, modality and vocabulary. */
+TSR_USE tsr_status tsr_grid_settings(const tsr_tokenizer *t, json_t **out);
+
+#endif

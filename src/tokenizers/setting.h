@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Settings of a tokenizer: read from a recipe's section or a file's metadata, checked either way, and
+ * kept complete (defaults filled in) in the object that is stored with the tokenizer. */
+#ifndef TSR_TOKENIZERS_SETTING_H
+#define TSR_TOKENIZERS_SETTING_H
+
+#include "base/json.h"
+#include "base/status.h"
+
+/* Where settings come from and go to. `config` is borrowed and may lack any key; every value that
+ * was read is put into `kept`. `origin` names the recipe or file in messages. */
+typedef struct tsr_settings {
+    const json_t *config;
+    json_t *kept;
+    const char *origin;
+} tsr_settings;
+
+/* One value, or `fallback` when the key is absent.
+ * Errors   TSR_ECONFIG naming origin and key: another type, out of [lo, hi], not one of `words`
+ *          (ended by NULL; *out is the index). */
+TSR_USE tsr_status tsr_setting_number(const tsr_settings *s, const char *key, double fallback,
+                                      double lo, double hi, double *out);
+TSR_USE tsr_status tsr_setting_int(const tsr_settings *s, const char *key, long long fallback,
+                                   long long lo, long long hi, long long *out);
+TSR_USE tsr_status tsr_setting_bool(const tsr_settings *s, const char *key, int fallback, int *out);
+TSR_USE tsr_status tsr_setting_word(const tsr_settings *s, const char *key,
+                                    const char *const *words, int fallback, int *out);
+
+/* A number taken for both sides, or a list of two: [height, width]. */
+TSR_USE tsr_status tsr_setting_size(const tsr_settings *s, const char *key, long long fallback,
+                                    long long lo, long long hi, size_t out[2]);
+
+#endif
