@@ -167,6 +167,28 @@ static void resample(void **state)
     gradcheck(1, in, build_resample, 0.02f, 1e-4);
 }
 
+static tsr_value build_conv(tsr_graph *g, const tsr_value *in)
+{
+    return tsr_conv2d(g, in[0], in[1], in[2], (tsr_conv_spec){.stride = 2, .pad = 1, .groups = 2});
+}
+
+static tsr_value build_depthwise(tsr_graph *g, const tsr_value *in)
+{
+    return tsr_conv2d(g, in[0], in[1], TSR_NONE, (tsr_conv_spec){.stride = 1, .pad = 3, .groups = 3});
+}
+
+static void convolution(void **state)
+{
+    gradcheck_input in[] = {{.ndim = 4, .shape = {2, 4, 6, 7}},
+                            {.ndim = 4, .shape = {6, 2, 3, 2}, .weight = 1},
+                            {.ndim = 1, .shape = {6}, .weight = 1}};
+    gradcheck_input depthwise[] = {{.ndim = 4, .shape = {2, 3, 9, 8}},
+                                   {.ndim = 4, .shape = {3, 1, 7, 7}}};
+    (void)state;
+    gradcheck(3, in, build_conv, 0.02f, 1e-4);
+    gradcheck(2, depthwise, build_depthwise, 0.02f, 1e-4);
+}
+
 static tsr_value build_regressions(tsr_graph *g, const tsr_value *in)
 {
     tsr_value a = tsr_mse(g, in[0], in[1], TSR_NONE), b = tsr_mse(g, in[0], in[1], in[2]);
@@ -224,6 +246,7 @@ int main(void)
         cmocka_unit_test(embedding),
         cmocka_unit_test(patches),
         cmocka_unit_test(resample),
+        cmocka_unit_test(convolution),
         cmocka_unit_test(losses),
         cmocka_unit_test(cross_entropy),
     };
