@@ -102,6 +102,7 @@ typedef struct tsr_wall {
 typedef struct tsr_camera {
     tsr_vec3 position, right, down, forward;
     double fov_deg; /* of the picture's side, both ways */
+    double reach;   /* tan(fov / 2): half the picture's side at distance 1 */
 } tsr_camera;
 
 typedef struct tsr_scene {

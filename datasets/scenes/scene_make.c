@@ -32,7 +32,8 @@ static double make_camera(tsr_camera *c, tsr_rng *r, double half_width)
     tsr_vec3 target = vec3(range(r, -0.25, 0.25), range(r, -0.25, 0.25), range(r, 0.30, 0.50));
     double azimuth = range(r, -PI, PI), elevation = range(r, 11, 36) * PI / 180;
     c->fov_deg = range(r, 34, 62);
-    double distance = half_width / tan(c->fov_deg * PI / 360);
+    c->reach = tan(c->fov_deg * PI / 360);
+    double distance = half_width / c->reach;
     tsr_vec3 back =
         vec3(cos(azimuth) * cos(elevation), sin(azimuth) * cos(elevation), sin(elevation));
     c->position = along3(target, distance, back);
@@ -156,7 +157,7 @@ static void make_looks(const tsr_scene *s, tsr_object *o, tsr_rng *r)
 static tsr_vec3 on_screen(const tsr_camera *c, const tsr_object *o)
 {
     tsr_vec3 p = tsr_camera_turn(c, sub3(o->centre, c->position));
-    double k = 1 / (p.z * tan(c->fov_deg * PI / 360));
+    double k = 1 / (p.z * c->reach);
     return vec3(p.x * k, p.y * k, o->bound * k);
 }
 

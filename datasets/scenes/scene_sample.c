@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Takes the pictures of a world: labels, depth and normals at pixel centres, colour from four rays
- * a pixel. */
+ * Takes the pictures of a world: labels, depth and normals at pixel centres, colour from two rays
+ * a pixel, or four where two differ. */
 #include "scenes/scene.h"
 
 #include <string.h>
-
-#define PI 3.14159265358979323846
 
 tsr_status tsr_sample_init(tsr_sample *m, size_t side)
 {
@@ -38,7 +36,7 @@ void tsr_sample_clear(tsr_sample *m)
 
 tsr_vec3 tsr_camera_ray(const tsr_camera *c, double x, double y, double side)
 {
-    double k = 2 * tan(c->fov_deg * PI / 360) / side;
+    double k = 2 * c->reach / side;
     tsr_vec3 d = along3(c->forward, k * (x - 0.5 * side), c->right);
     return along3(d, k * (y - 0.5 * side), c->down);
 }
@@ -142,27 +140,43 @@ static uint8_t film(double light)
     return (uint8_t)lrint(255 * clamp1(v, 0, 1));
 }
 
+/* Light through one of four places of a pixel: a rotated square of rays, each towards its own place
+ * on the sun's disc. Places 0 and 1 are opposite corners. */
+static tsr_vec3 pixel_light(const tsr_scene *s, size_t x, size_t y, size_t side, int k)
+{
+    static const double place[4][2] = {
+        {0.375, 0.125}, {0.625, 0.875}, {0.875, 0.375}, {0.125, 0.625}};
+    static const double sun[4][2] = {{-0.6, -0.3}, {0.6, 0.3}, {0.3, -0.6}, {-0.3, 0.6}};
+    tsr_vec3 d =
+        tsr_camera_ray(&s->camera, (double)x + place[k][0], (double)y + place[k][1], (double)side);
+    tsr_vec3 c = tsr_scene_light(s, s->camera.position, unit3(d), sun[k]);
+    return vec3(fmin(c.x, 2), fmin(c.y, 2), fmin(c.z, 2));
+}
+
+/* Whether two colours would hardly be told apart. */
+static int alike(tsr_vec3 a, tsr_vec3 b)
+{
+    tsr_vec3 d = sub3(a, b), sum = add3(a, b);
+    double most = fmax(fabs(d.x), fmax(fabs(d.y), fabs(d.z)));
+    return most < 0.01 + 0.01 * (sum.x + sum.y + sum.z);
+}
+
 void tsr_sample_rgb(tsr_sample *m)
 {
-    /* A rotated square of rays in the pixel, and four places on the sun's disc. */
-    static const double place[4][2] = {
-        {0.375, 0.125}, {0.875, 0.375}, {0.625, 0.875}, {0.125, 0.625}};
-    static const double sun[4][2] = {{-0.6, -0.3}, {0.3, -0.6}, {0.6, 0.3}, {-0.3, 0.6}};
-    const tsr_scene *s = &m->scene;
     size_t side = m->rgb.width;
     for (size_t y = 0; y < side; y++) {
         uint8_t *out = tsr_image_row(&m->rgb, y);
         for (size_t x = 0; x < side; x++) {
-            tsr_vec3 sum = vec3(0, 0, 0);
-            for (int k = 0; k < 4; k++) {
-                tsr_vec3 d = tsr_camera_ray(&s->camera, (double)x + place[k][0],
-                                            (double)y + place[k][1], (double)side);
-                tsr_vec3 c = tsr_scene_light(s, s->camera.position, unit3(d), sun[k]);
-                sum = along3(sum, 0.25, vec3(fmin(c.x, 2), fmin(c.y, 2), fmin(c.z, 2)));
+            /* Four rays where two are not enough: at edges, in textures and reflections. */
+            tsr_vec3 a = pixel_light(&m->scene, x, y, side, 0);
+            tsr_vec3 b = pixel_light(&m->scene, x, y, side, 1), mean = mix3(a, b, 0.5);
+            if (!alike(a, b)) {
+                tsr_vec3 c = pixel_light(&m->scene, x, y, side, 2);
+                mean = mix3(mean, mix3(c, pixel_light(&m->scene, x, y, side, 3), 0.5), 0.5);
             }
-            out[3 * x] = film(sum.x);
-            out[3 * x + 1] = film(sum.y);
-            out[3 * x + 2] = film(sum.z);
+            out[3 * x] = film(mean.x);
+            out[3 * x + 1] = film(mean.y);
+            out[3 * x + 2] = film(mean.z);
         }
     }
 }

@@ -126,13 +126,25 @@ static double torus_distance(const tsr_object *o, tsr_vec3 p, tsr_vec3 *away)
     return l - o->extent.z;
 }
 
+/* Narrow [t[0], t[1]] to where the ray is between two planes across the axis, at heights -h and h;
+ * 0 when nothing is left. */
+static int between(const solid_ray *r, double h, double t[2])
+{
+    if (r->d.z == 0)
+        return fabs(r->o.z) <= h;
+    double a = (-h - r->o.z) / r->d.z, b = (h - r->o.z) / r->d.z;
+    t[0] = fmax(t[0], fmin(a, b));
+    t[1] = fmin(t[1], fmax(a, b));
+    return t[0] <= t[1];
+}
+
 /* Steps along the ray by the distance to the surface, which cannot overshoot; close to the surface
  * Newton steps finish to machine accuracy. Source: Hart 1996, "Sphere tracing". */
 static void meet_torus(const tsr_object *o, solid_ray *r)
 {
     double length = length3(r->d), b = dot3(r->o, r->d) / (length * length), t[2];
     if (!roots(length * length, b * length * length, dot3(r->o, r->o) - o->bound * o->bound, t) ||
-        t[1] < 0)
+        !between(r, o->extent.z * (1 + 1e-6), t) || t[1] < 0)
         return;
     tsr_vec3 n;
     double at = t[0] > 0 ? t[0] : 0;

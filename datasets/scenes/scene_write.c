@@ -425,6 +425,8 @@ tsr_status tsr_scene_render(const tsr_scene_plan *p, const tsr_job *job, tsr_sce
     st = tsr_par_for((size_t)p->count, one_sample, &r);
     if (st != TSR_OK && st != TSR_ECANCEL)
         goto out;
+    /* Reports come from one worker only, which need not have seen the last sample. */
+    tsr_job_report(job, &(tsr_progress){"render", r.done, p->count, 0, "samples", NULL});
     tsr_scene_count(p, out);
     out->written = r.written;
     out->kept = r.kept;
