@@ -111,9 +111,8 @@ void tsr_graph_backward(tsr_graph *g, tsr_value loss)
     g->n_forward = g->n_nodes;
     g->has_backward = 1;
     memcpy(label, g->label, sizeof label);
-    /* Not in one expression: appending moves the array of values. */
     tsr_value one = tsr_fill(g, 1.0f, tsr_value_ndim(g, loss), tsr_value_shape(g, loss));
-    g->values[loss].grad = one;
+    g->values[loss].grad = one; /* a statement of its own: the array moves when nodes are added */
     for (size_t i = g->n_forward; i-- > 0 && g->failed == TSR_OK;)
         node_backward(g, i);
     memcpy(g->label, label, sizeof label);

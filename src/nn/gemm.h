@@ -40,17 +40,18 @@ size_t tsr_gemm_scratch(const tsr_gemm *p);
 /* One run. b: matrix, or NULL when B is packed and `pack` is given. bias NULL unless spec.bias.
  * scratch: tsr_gemm_scratch() bytes aligned to 64. Operands may not overlap. Cannot fail: C is filled
  * with NaN in the event that the library refuses. */
-struct tsr_pack;
-void tsr_gemm_run(const tsr_gemm *p, const void *a, const void *b, const struct tsr_pack *pack,
+typedef struct tsr_pack tsr_pack;
+void tsr_gemm_run(const tsr_gemm *p, const void *a, const void *b, const tsr_pack *pack,
                   const float *bias, void *c, void *scratch);
 
-/* B in the library's own layout, for products that use it often. */
-typedef struct tsr_pack tsr_pack;
-
-/* Room for the packed B of this product. Life: as the owner states; tsr_pack_destroy. */
+/* A tsr_pack is B in the library's own layout, for products that use it often.
+ * Room for the packed B of this product. Life: as the owner states; tsr_pack_destroy. */
 TSR_USE tsr_status tsr_pack_create(const tsr_gemm *p, tsr_pack **out);
 void tsr_pack_destroy(tsr_pack *k);
 size_t tsr_pack_bytes(const tsr_gemm *p);
+
+/* The product it was made for. */
+const tsr_gemm *tsr_pack_gemm(const tsr_pack *k);
 
 /* Read B[k,n] = src[k * row + n * col], float32, converting to the product's type (nearest, ties to
  * even). Runs on the calling thread. */

@@ -383,6 +383,11 @@ size_t tsr_pack_bytes(const tsr_gemm *p)
     return p->b_bytes;
 }
 
+const tsr_gemm *tsr_pack_gemm(const tsr_pack *k)
+{
+    return k->gemm;
+}
+
 tsr_status tsr_pack_create(const tsr_gemm *p, tsr_pack **out)
 {
     tsr_status st;

@@ -45,6 +45,8 @@ void tsr_graph_destroy(tsr_graph *g)
         tsr_free(g->packs[i].blocks);
     }
     pthread_mutex_destroy(&g->lock);
+    for (int i = 0; i < g->n_retired; i++)
+        tsr_free(g->retired[i]);
     tsr_free(g->packs);
     tsr_free(g->values);
     tsr_free(g->nodes);
@@ -99,13 +101,31 @@ void tsr_graph_label(tsr_graph *g, const char *fmt, ...)
 
 /* --- values --- */
 
+/* Twice the room when it is full. The old array is kept until the graph goes, because shapes handed
+ * out by tsr_value_shape() point into it. */
+static tsr_status room_for_value(tsr_graph *g)
+{
+    tsr_vertex *fresh;
+    size_t cap = g->cap_values ? 2 * g->cap_values : 64;
+    if (g->n_values < g->cap_values)
+        return TSR_OK;
+    if (cap > INT32_MAX)
+        TSR_FAIL(TSR_ELIMIT, "a graph of more than %zu values", g->n_values);
+    TSR_TRY(tsr_alloc(&fresh, cap, sizeof *fresh));
+    if (g->values) {
+        memcpy(fresh, g->values, g->n_values * sizeof *fresh);
+        g->retired[g->n_retired++] = g->values;
+    }
+    g->values = fresh;
+    g->cap_values = cap;
+    return TSR_OK;
+}
+
 tsr_value tsr_graph_value(tsr_graph *g, const tsr_vertex *like)
 {
     if (g->failed != TSR_OK)
         return TSR_NONE;
-    tsr_status st = g->n_values < INT32_MAX / 2
-                        ? tsr_room(&g->values, g->n_values, &g->cap_values, sizeof *g->values)
-                        : tsr_fail_at(TSR_ELIMIT, __FILE__, __LINE__, "a graph of too many values");
+    tsr_status st = room_for_value(g);
     if (st != TSR_OK)
         return tsr_graph_stick(g, st);
     tsr_value v = (tsr_value)g->n_values++;
@@ -264,6 +284,7 @@ static void describe(const tsr_graph *g, tsr_value v, int stored, tsr_operand *o
     o->ndim = x->ndim;
     memcpy(o->shape, x->shape, sizeof o->shape);
     o->count = x->count;
+    x = &g->values[x->root];
     o->param = x->home == TSR_HOME_WEIGHT ? x->param : NULL;
 }
 
@@ -296,7 +317,7 @@ static tsr_status add_outputs(tsr_graph *g, tsr_node_data *n, const tsr_op_call 
         if (outs[i] < 0)
             return g->failed;
     }
-    memcpy(n->out, outs, sizeof outs);
+    memcpy(n->out, outs, (size_t)n->n_out * sizeof *outs);
     return TSR_OK;
 }
 

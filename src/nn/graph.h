@@ -84,7 +84,8 @@ tsr_value tsr_weight_or_none(tsr_graph *g, const char *name);
  * inputs and weights may be read by tsr_exec_value(). */
 void tsr_graph_output(tsr_graph *g, tsr_value v);
 
-/* Shape of a value, for code that builds models. 0 dimensions and NULL for TSR_NONE. */
+/* Shape of a value, for code that builds models. 0 dimensions and NULL for TSR_NONE. Borrowed until
+ * the graph is destroyed. */
 int tsr_value_ndim(const tsr_graph *g, tsr_value v);
 const size_t *tsr_value_shape(const tsr_graph *g, tsr_value v);
 size_t tsr_value_count(const tsr_graph *g, tsr_value v);

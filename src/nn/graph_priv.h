@@ -68,6 +68,8 @@ struct tsr_graph {
     char sentence[1024];
     tsr_vertex *values;
     size_t n_values, cap_values;
+    void *retired[40]; /* smaller arrays of values: shapes that were asked for stay readable */
+    int n_retired;
     tsr_node_data *nodes;
     size_t n_nodes, cap_nodes;
     size_t n_forward; /* nodes of the forward part once backward was appended */

@@ -26,7 +26,7 @@ typedef struct tsr_operand {
     size_t shape[TSR_MAX_DIMS];
     size_t count;
     void *data;
-    const tsr_param *param; /* the weight behind an input, or NULL */
+    const tsr_param *param; /* the weight behind an input (also through a reshape), or NULL */
 } tsr_operand;
 
 /* One execution of a node: everything a kernel sees. Immutable while items run. */
@@ -58,12 +58,12 @@ typedef enum tsr_op_flags {
 
 /* A weight that a node wants in the layout of the product library. Equal requests of all nodes share
  * one copy, which the executor refreshes when the weight's version changes. Block j is
- * B[k,n] = value[j * step + k * row + n * col] of gemm. */
+ * B[k,n] = value[offset + j * step + k * row + n * col] of gemm. */
 typedef struct tsr_pack_request {
     const tsr_param *param;
     const tsr_gemm *gemm;
     size_t row, col;
-    size_t blocks, step;
+    size_t blocks, step, offset;
 } tsr_pack_request;
 
 typedef struct tsr_op {

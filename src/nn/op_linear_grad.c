@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Gradients of a linear layer: to its weight, and through its activation.
+ *
+ *   dw[n,k] = sum_r dy[r,n] x[r,k]
+ *
+ * The result is cut into blocks; the rows are added in chunks of fixed size, one after the other,
+ * inside one item. Where that would give few items the rows are first cut into a fixed number of
+ * parts, whose sums are added in order. Both depend on shapes alone. */
+#include "nn/elementwise.h"
+#include "nn/kernels.h"
+#include "nn/op.h"
+#include "nn/ops.h"
+
+#include <string.h>
+
+#define CHUNK 512     /* rows a product */
+#define BLOCK_N 192   /* rows of dw in a block */
+#define BLOCK_K 768   /* columns */
+#define ITEMS 8       /* wanted at least */
+#define CONVERT 32768 /* values an item of phase 0 and 2 */
+
+typedef struct dw_cut {
+    size_t rows, n, k;
+    size_t blocks_n, blocks_k;
+    size_t parts, part_rows;
+    tsr_dtype type;
+    size_t dy_convert, x_convert; /* values to convert: all or none */
+} dw_cut;
+
+static dw_cut cut_call(const tsr_op_call *c)
+{
+    const tsr_operand *dy = &c->in[0], *x = &c->in[1];
+    dw_cut q = {.rows = tsr_rows(x), .n = tsr_width(dy), .k = tsr_width(x)};
+    q.blocks_n = tsr_pieces(q.n, BLOCK_N);
+    q.blocks_k = tsr_pieces(q.k, BLOCK_K);
+    size_t chunks = tsr_pieces(q.rows, CHUNK);
+    q.parts = tsr_pieces(ITEMS, q.blocks_n * q.blocks_k);
+    q.parts = q.parts > chunks ? chunks : q.parts;
+    q.part_rows = tsr_pieces(chunks, q.parts) * CHUNK;
+    q.parts = tsr_pieces(q.rows, q.part_rows);
+    q.type = c->precision == TSR_PRECISION_BF16 ? TSR_BF16 : TSR_F32;
+    q.dy_convert = q.type == TSR_BF16 && dy->dtype == TSR_F32 ? dy->count : 0;
+    q.x_convert = q.type == TSR_BF16 && x->dtype == TSR_F32 ? x->count : 0;
+    return q;
+}
+
+static tsr_status dw_shape(tsr_op_call *c)
+{
+    const tsr_operand *dy = &c->in[0], *x = &c->in[1];
+    TSR_TRY(tsr_op_expect_dims(c, 0, "dy", TSR_F32, 1, TSR_MAX_DIMS));
+    TSR_TRY(tsr_op_expect_dims(c, 1, "x", TSR_F32, 1, TSR_MAX_DIMS));
+    if (tsr_rows(dy) != tsr_rows(x))
+        return tsr_op_bad(c, "dy has %zu rows, x has %zu", tsr_rows(dy), tsr_rows(x));
+    tsr_op_out(c, 0, TSR_F32, 2, (size_t[]){tsr_width(dy), tsr_width(x)});
+    return TSR_OK;
+}
+
+static double dw_flops(const tsr_op_call *c)
+{
+    return 2.0 * (double)tsr_rows(&c->in[0]) * (double)c->out[0].count;
+}
+
+/* The product of r rows into a block of n x k results. */
+static tsr_status get_product(const dw_cut *q, size_t r, size_t n, size_t k, const tsr_gemm **out)
+{
+    tsr_gemm_spec s = {.m = n, .n = k, .k = r, .ab = q->type, .c = TSR_F32, .a_row = 1,
+                       .a_col = q->n, .b_row = q->k, .b_col = 1, .c_row = q->k, .accumulate = 1};
+    return tsr_gemm_get(&s, out);
+}
+
+/* Every size that occurs: full and last, of rows, n and k. Largest work space to *scratch. */
+static tsr_status all_products(const dw_cut *q, size_t *scratch)
+{
+    const tsr_gemm *p;
+    *scratch = 0;
+    for (int i = 0; i < 8; i++) {
+        size_t r = i & 1 ? q->rows % CHUNK : CHUNK, n = i & 2 ? q->n % BLOCK_N : BLOCK_N;
+        size_t k = i & 4 ? q->k % BLOCK_K : BLOCK_K;
+        if (r == 0 || n == 0 || k == 0 || r > q->rows || n > q->n || k > q->k)
+            continue;
+        TSR_TRY(get_product(q, r, n, k, &p));
+        if (tsr_gemm_scratch(p) > *scratch)
+            *scratch = tsr_gemm_scratch(p);
+    }
+    return TSR_OK;
+}
+
+static tsr_status dw_prepare(const tsr_op_call *c, tsr_pack_request *req, int *n)
+{
+    dw_cut q = cut_call(c);
+    size_t scratch;
+    (void)req;
+    *n = 0;
+    return all_products(&q, &scratch);
+}
+
+static size_t dw_scratch(const tsr_op_call *c)
+{
+    dw_cut q = cut_call(c);
+    size_t scratch;
+    /* Compiled by dw_prepare already, which reported any failure. */
+    return all_products(&q, &scratch) == TSR_OK ? scratch : 0;
+}
+
+static size_t dw_items(const tsr_op_call *c)
+{
+    dw_cut q = cut_call(c);
+    if (c->phase == 0)
+        return tsr_pieces(q.dy_convert, CONVERT) + tsr_pieces(q.x_convert, CONVERT);
+    if (c->phase == 1)
+        return q.parts * q.blocks_n * q.blocks_k;
+    return q.parts > 1 ? tsr_pieces(q.n * q.k, CONVERT) : 0;
+}
+
+static size_t up(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* Work space: dy and x in bf16, then the parts' sums. */
+static size_t dw_work(const tsr_op_call *c)
+{
+    dw_cut q = cut_call(c);
+    return up(q.dy_convert * 2) + up(q.x_convert * 2) +
+           (q.parts > 1 ? q.parts * q.n * q.k * sizeof(float) : 0);
+}
+
+static void convert_item(const tsr_op_call *c, const dw_cut *q, size_t item)
+{
+    size_t dy_items = tsr_pieces(q->dy_convert, CONVERT);
+    int of_x = item >= dy_items;
+    const tsr_operand *from = &c->in[of_x];
+    tsr_bf16 *to = (tsr_bf16 *)((char *)c->work + (of_x ? up(q->dy_convert * 2) : 0));
+    size_t at = (of_x ? item - dy_items : item) * CONVERT, left = from->count - at;
+    tsr_elementwise_now()->to_half(to + at, (const float *)from->data + at,
+                                   left < CONVERT ? left : CONVERT);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static void product_item(const tsr_op_call *c, const dw_cut *q, size_t item, void *scratch)
+{
+    size_t blocks = q->blocks_n * q->blocks_k, part = item / blocks, bytes = tsr_dtype_bytes(q->type);
+    size_t n0 = item % blocks / q->blocks_k * BLOCK_N, k0 = item % q->blocks_k * BLOCK_K;
+    size_t n = smaller(q->n - n0, BLOCK_N), k = smaller(q->k - k0, BLOCK_K);
+    const char *dy = q->dy_convert ? c->work : c->in[0].data;
+    const char *x = q->x_convert ? (char *)c->work + up(q->dy_convert * 2) : c->in[1].data;
+    float *sums = (float *)((char *)c->work + up(q->dy_convert * 2) + up(q->x_convert * 2));
+    float *out = (q->parts > 1 ? sums + part * q->n * q->k : (float *)c->out[0].data);
+    out += n0 * q->k + k0;
+    for (size_t i = 0; (q->parts > 1 || !c->accumulate) && i < n; i++)
+        memset(out + i * q->k, 0, k * sizeof *out);
+    size_t end = smaller(q->rows, (part + 1) * q->part_rows);
+    for (size_t r0 = part * q->part_rows; r0 < end; r0 += CHUNK) {
+        const tsr_gemm *p;
+        /* Compiled by dw_prepare: this finds it. */
+        if (get_product(q, smaller(end - r0, CHUNK), n, k, &p) != TSR_OK)
+            return;
+        tsr_gemm_run(p, dy + (r0 * q->n + n0) * bytes, x + (r0 * q->k + k0) * bytes, NULL, NULL, out,
+                     scratch);
+    }
+}
+
+static void combine_item(const tsr_op_call *c, const dw_cut *q, size_t item)
+{
+    const tsr_elementwise *e = tsr_elementwise_now();
+    size_t at = item * CONVERT, size = q->n * q->k, n = smaller(size - at, CONVERT);
+    float *out = (float *)c->out[0].data + at;
+    float *sums = (float *)((char *)c->work + up(q->dy_convert * 2) + up(q->x_convert * 2)) + at;
+    for (size_t i = 1; i < q->parts; i++)
+        e->add(sums, sums, sums + i * size, n);
+    if (c->accumulate)
+        e->add(out, out, sums, n);
+    else
+        memcpy(out, sums, n * sizeof *out);
+}
+
+static void dw_item(const tsr_op_call *c, size_t item, void *scratch)
+{
+    dw_cut q = cut_call(c);
+    if (c->phase == 0)
+        convert_item(c, &q, item);
+    else if (c->phase == 1)
+        product_item(c, &q, item, scratch);
+    else
+        combine_item(c, &q, item);
+}
+
+const tsr_op tsr_op_linear_dw = {
+    .name = "linear_dw",
+    .flags = TSR_OP_ACCUMULATES,
+    .bf16_in = 3,
+    .shape = dw_shape,
+    .flops = dw_flops,
+    .items = dw_items,
+    .phases = 3,
+    .scratch = dw_scratch,
+    .work = dw_work,
+    .prepare = dw_prepare,
+    .run = dw_item,
+};
+
+/* --- d(act): in: dy, the sum before the activation --- */
+
+#define PIECE 4096 /* values an item */
+
+static tsr_status act_grad_shape(tsr_op_call *c)
+{
+    TSR_TRY(tsr_op_expect_dims(c, 0, "dy", TSR_F32, 1, TSR_MAX_DIMS));
+    TSR_TRY(tsr_op_expect_shape(c, 1, "sum", c->in[0].ndim, c->in[0].shape));
+    tsr_op_like(c, 0, &c->in[0]);
+    return TSR_OK;
+}
+
+static size_t act_grad_items(const tsr_op_call *c)
+{
+    return tsr_pieces(c->out[0].count, PIECE);
+}
+
+static size_t act_grad_scratch(const tsr_op_call *c)
+{
+    (void)c;
+    return 3 * PIECE * sizeof(float);
+}
+
+/* Values [at, at + n) as floats: in place, or in room. */
+static const float *floats(const tsr_operand *o, size_t at, size_t n, float *room)
+{
+    if (o->dtype == TSR_F32)
+        return (const float *)o->data + at;
+    tsr_elementwise_now()->to_float(room, (const tsr_bf16 *)o->data + at, n);
+    return room;
+}
+
+static void act_grad_item(const tsr_op_call *c, size_t item, void *scratch)
+{
+    const tsr_act *act = c->attr;
+    tsr_map f = *act == TSR_ACT_GELU   ? TSR_MAP_GELU
+                : *act == TSR_ACT_TANH ? TSR_MAP_TANH
+                                       : TSR_MAP_SILU;
+    float *room = scratch;
+    size_t at = item * PIECE, n = smaller(c->out[0].count - at, PIECE);
+    const float *dy = floats(&c->in[0], at, n, room), *x = floats(&c->in[1], at, n, room + PIECE);
+    int half = c->out[0].dtype == TSR_BF16;
+    float *dx = half ? room + 2 * PIECE : (float *)c->out[0].data + at;
+    tsr_kernels_get()->map_grad(f, dx, x, dy, n);
+    if (half)
+        tsr_elementwise_now()->to_half((tsr_bf16 *)c->out[0].data + at, dx, n);
+}
+
+const tsr_op tsr_op_linear_act_grad = {
+    .name = "linear_act_grad",
+    .bf16_in = 3,
+    .bf16_out = 1,
+    .shape = act_grad_shape,
+    .items = act_grad_items,
+    .scratch = act_grad_scratch,
+    .run = act_grad_item,
+};
