@@ -125,8 +125,7 @@ static tsr_status read_text(const tsr_codec *f, tsr_source *s, const tsr_read_op
     (void)f;
     (void)o;
     size_t bom = s->bytes >= 3 && memcmp(s->data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    tsr_status st = tsr_text_init(out, (const char *)s->data + bom, s->bytes - bom);
-    return st == TSR_OK ? st : tsr_context(st, "%s", s->name);
+    return tsr_text_init(out, (const char *)s->data + bom, s->bytes - bom);
 }
 
 static tsr_status write_text(const char *name, const tsr_media *m, const tsr_write_options *o,
@@ -273,13 +272,22 @@ static tsr_status choose(const tsr_source *s, const tsr_codec **out)
     return TSR_OK;
 }
 
-static tsr_status read_format(tsr_source *s, const tsr_read_options *o, tsr_media *out)
+static tsr_status read_chosen(tsr_source *s, const tsr_read_options *o, tsr_media *out)
 {
     const tsr_codec *f;
     TSR_TRY(choose(s, &f));
     if (f->kind != TSR_MEDIA_SOUND)
         TSR_TRY(tsr_source_load(s, o->max_bytes));
     return f->read(f, s, o, out);
+}
+
+/* Whatever failed, the sentence names the input. */
+static tsr_status read_format(tsr_source *s, const tsr_read_options *o, tsr_media *out)
+{
+    tsr_status st = read_chosen(s, o, out);
+    if (st != TSR_OK && !tsr_starts_with(tsr_error(), s->name))
+        return tsr_context(st, "%s", s->name);
+    return st;
 }
 
 static tsr_status read_source(tsr_source *s, const tsr_read_options *o, tsr_media *out)

@@ -64,7 +64,8 @@ static AVCodecContext *make_context(int codec, const tsr_read_options *o)
     if (!c)
         return NULL;
     c->thread_count = 1;
-    c->max_pixels = (int64_t)(o->max_pixels < INT_MAX ? o->max_pixels : INT_MAX);
+    /* The decoder counts its padding too; the picture's own size is checked afterwards. */
+    c->max_pixels = o->max_pixels < INT_MAX / 4 ? (int64_t)o->max_pixels * 2 + 65536 : INT_MAX;
     /* Every irregularity ends the decoding: half a picture is worse than none. Not so for TIFF,
      * where an unknown tag is one. */
     if (codec != AV_CODEC_ID_TIFF)

@@ -81,8 +81,9 @@ class Folder:
     def pillow(self, name, image, mode=None, **options):
         """Saved by Pillow, expected as Pillow reads it back."""
         b = io.BytesIO()
-        image.save(b, Path(name).suffix[1:].replace("jpg", "jpeg").replace("tif", "tiff")
-                   .replace("pgm", "ppm").replace("pbm", "ppm").replace("tiffff", "tiff"), **options)
+        kinds = {"jpg": "jpeg", "tif": "tiff", "pgm": "ppm", "pbm": "ppm"}
+        kind = Path(name).suffix[1:]
+        image.save(b, kinds.get(kind, kind), **options)
         back = Image.open(io.BytesIO(b.getvalue()))
         self.put(name, b.getvalue(), np.array(back.convert(mode) if mode else back))
 
@@ -129,6 +130,14 @@ def strip_segment(jpeg, marker):
     return jpeg[:at] + jpeg[at + 2 + struct.unpack(">H", jpeg[at + 2:at + 4])[0]:]
 
 
+def b_ycck(cmyk):
+    b = io.BytesIO()
+    cmyk.save(b, "jpeg", quality=95)
+    data = bytearray(b.getvalue())
+    data[data.index(b"Adobe") + 11] = 2
+    return data
+
+
 def make_jpeg(out):
     for h, w in ((37, 53), (16, 16), (64, 48), (5, 3), (1, 1), (8, 4), (9, 2)):
         rgb = Image.fromarray(picture(h, w, 3))
@@ -152,6 +161,9 @@ def make_jpeg(out):
         data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
         out.put(f"turned{o}.jpg", data,
                 upright(np.array(Image.open(io.BytesIO(b.getvalue()))), o))
+    # YCCK: what Pillow stores as inverted CMYK, its three colours declared luma and chroma
+    ycck = bytearray(b_ycck(cmyk))
+    out.put("ycck.jpg", bytes(ycck), np.array(Image.open(io.BytesIO(ycck)).convert("RGB")))
     b = io.BytesIO()
     rgb.save(b, "jpeg", quality=95)
     out.put("trailing.jpg", b.getvalue() + b"after the picture" * 9,
@@ -174,7 +186,6 @@ def make_other(out):
     out.pillow("alpha.tif", rgba)
     out.pillow("lzw.tif", rgb, compression="tiff_lzw")
     out.pillow("deflate.tif", grey, compression="tiff_adobe_deflate")
-    out.pillow("float.tif", Image.fromarray(picture(9, 11, 1)[..., 0] / np.float32(7)))
     out.pillow("grey16.tif", Image.fromarray(picture(9, 11, 1, 65535)[..., 0]))
     out.pillow("rgb.ppm", rgb)
     out.pillow("grey.pgm", grey)
@@ -237,6 +248,23 @@ def make_sounds(out):
                     "-bitexact", out.path / "video.mp4"], check=True)
 
 
+def second_opinion(out):
+    """ImageMagick's view of some pictures, as NAME.magick.npy, where it is installed."""
+    for name in ("s0-53x37.jpg", "s2-53x37.jpg", "progressive.jpg", "grey.jpg", "rgb8.png",
+                 "rgb16.png", "palette.png", "rgb.bmp", "lzw.tif", "lossless.webp"):
+        grey = name.startswith("grey")
+        a = np.load(out.path / (name + ".npy"))
+        depth = 16 if a.dtype == np.uint16 else 8
+        command = ["convert", str(out.path / name), "-depth", str(depth), "-endian", "LSB",
+                   "gray:-" if grey else "rgb:-"]
+        try:
+            raw = subprocess.run(command, check=True, capture_output=True).stdout
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            return
+        np.save(out.path / (name + ".magick.npy"),
+                np.frombuffer(raw, f"<u{depth // 8}").reshape(a.shape))
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -246,6 +274,7 @@ def main():
     make_other(out)
     make_arrays(out)
     make_sounds(out)
+    second_opinion(out)
 
 
 main()
