@@ -34,9 +34,9 @@ static tsr_status add_item(const tsr_param *p, size_t kind, tsr_stored *item)
 {
     char *name;
     TSR_TRY(tsr_format(&name, "%s%s", kinds[kind].prefix, p->name));
-    *item = (tsr_stored){.name = name, .dtype = TSR_F32, .ndim = p->ndim, .count = p->count,
+    *item = (tsr_stored){.name = name, .dtype = TSR_F32, .ndim = p->file_ndim, .count = p->count,
                          .data = array_of(p, kind)};
-    memcpy(item->shape, p->shape, sizeof p->shape);
+    memcpy(item->shape, p->file_shape, sizeof p->file_shape);
     return TSR_OK;
 }
 
@@ -146,7 +146,7 @@ static tsr_status expected(const tsr_params *ps, const int *has, tsr_params **ou
             if (!wanted(ps, i, k))
                 continue;
             TSR_GO(tsr_format(&name, "%s%s", kinds[k].prefix, p->name));
-            st = tsr_params_add(all, name, 0, p->ndim, p->shape, NULL);
+            st = tsr_params_add(all, name, 0, p->file_ndim, p->file_shape, NULL);
             tsr_free(name);
             if (st != TSR_OK)
                 goto out;

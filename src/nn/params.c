@@ -117,9 +117,9 @@ tsr_status tsr_params_add(tsr_params *ps, const char *name, unsigned flags, int 
     TSR_GO(tsr_shape_count(ndim, shape, &p->count));
     TSR_GO(tsr_alloc(&p->value, p->count, sizeof *p->value));
     p->flags = flags;
-    p->ndim = ndim;
+    p->ndim = p->file_ndim = ndim;
     for (int i = 0; i < ndim; i++)
-        p->shape[i] = shape[i];
+        p->shape[i] = p->file_shape[i] = shape[i];
     p->version = 1;
     ps->slots[slot_of(ps, name)] = (uint32_t)ps->count + 1;
     ps->items[ps->count++] = p;
@@ -129,6 +129,19 @@ tsr_status tsr_params_add(tsr_params *ps, const char *name, unsigned flags, int 
 out:
     param_destroy(p);
     return st;
+}
+
+tsr_status tsr_param_file_shape(tsr_param *p, int ndim, const size_t *shape)
+{
+    size_t count;
+    if (ndim < 0 || ndim > TSR_MAX_DIMS || tsr_shape_count(ndim, shape, &count) != TSR_OK ||
+        count != p->count)
+        TSR_FAIL(TSR_EARG, "tensor \"%s\": its shape in files must hold %zu values", p->name,
+                 p->count);
+    p->file_ndim = ndim;
+    for (int i = 0; i < ndim; i++)
+        p->file_shape[i] = shape[i];
+    return TSR_OK;
 }
 
 size_t tsr_params_count(const tsr_params *ps)

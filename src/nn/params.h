@@ -30,6 +30,8 @@ typedef struct tsr_param {
     float *moment2;
     float *average;   /* [count] exponential moving average of value, or NULL */
     uint64_t version; /* grows with every change of value; caches of packed weights compare it */
+    int file_ndim;    /* shape in model files, where tsr_param_file_shape() gave another one */
+    size_t file_shape[TSR_MAX_DIMS];
 } tsr_param;
 
 typedef struct tsr_params tsr_params;
@@ -45,6 +47,10 @@ TSR_USE tsr_status tsr_params_add(tsr_params *ps, const char *name, unsigned fla
                                   const size_t *shape, tsr_param **out);
 
 /* Number of tensors. */
+/* Give the tensor another shape of equal count in model files (a projection that is a 1x1 convolution
+ * there). TSR_EARG when the counts differ. */
+TSR_USE tsr_status tsr_param_file_shape(tsr_param *p, int ndim, const size_t *shape);
+
 size_t tsr_params_count(const tsr_params *ps);
 
 /* The i-th tensor in order of insertion; i < count. */

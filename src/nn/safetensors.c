@@ -329,11 +329,11 @@ static int same_shape(const tsr_stored *t, const tsr_param *p)
     for (;; i++, j++) {
         while (i < t->ndim && t->shape[i] == 1)
             i++;
-        while (j < p->ndim && p->shape[j] == 1)
+        while (j < p->file_ndim && p->file_shape[j] == 1)
             j++;
-        if (i == t->ndim || j == p->ndim)
-            return i == t->ndim && j == p->ndim;
-        if (t->shape[i] != p->shape[j])
+        if (i == t->ndim || j == p->file_ndim)
+            return i == t->ndim && j == p->file_ndim;
+        if (t->shape[i] != p->file_shape[j])
             return 0;
     }
 }
@@ -367,7 +367,7 @@ static tsr_status complain_shape(tsr_str *list, size_t *n, const tsr_stored *t, 
     char a[64], b[64], text[300];
     snprintf(text, sizeof text, "%.100s %s instead of %s", p->name,
              tsr_shape_text(t->ndim, t->shape, a, sizeof a),
-             tsr_shape_text(p->ndim, p->shape, b, sizeof b));
+             tsr_shape_text(p->file_ndim, p->file_shape, b, sizeof b));
     return complain(list, n, "wrong shape:", text);
 }
 

@@ -221,6 +221,8 @@ static void loading_names_everything_that_is_wrong(void **state)
     assert_ok(tsr_safetensors_open(path, &f));
     assert_ok(tsr_params_create(&ps));
     assert_ok(tsr_params_add(ps, "w", TSR_PARAM_TRAIN, 2, w, &p));
+    assert_ok(tsr_param_file_shape(p, 4, (const size_t[]){3, 1, 2, 1}));
+    assert_fails(TSR_EARG, tsr_param_file_shape(p, 1, four));
     uint64_t version = p->version;
     assert_ok(tsr_safetensors_load(f, ps, both));
     assert_true(p->value[5] == 6);
