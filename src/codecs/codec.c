@@ -119,7 +119,7 @@ static int is_container(const uint8_t *h, size_t n)
 
 /* ---- texts ---- */
 
-static tsr_status read_text(const tsr_codec *f, tsr_source *s, const tsr_read_options *o,
+static tsr_status read_text(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
                             tsr_media *out)
 {
     (void)f;
@@ -140,7 +140,7 @@ static tsr_status write_text(const char *name, const tsr_media *m, const tsr_wri
     return TSR_OK;
 }
 
-static tsr_status read_json(const tsr_codec *f, tsr_source *s, const tsr_read_options *o,
+static tsr_status read_json(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
                             tsr_media *out)
 {
     (void)f;
@@ -247,11 +247,11 @@ int tsr_codec_writes(const char *name)
 }
 
 /* The format to read with: texts as announced, the rest by what the bytes say. */
-static tsr_status choose(const tsr_source *s, const tsr_codec **out)
+static tsr_status choose(const tsr_blob *s, const tsr_codec **out)
 {
     uint8_t head[TSR_HEAD_BYTES];
     size_t n;
-    TSR_TRY(tsr_source_read(s, 0, head, sizeof head, &n));
+    TSR_TRY(tsr_blob_read(s, 0, head, sizeof head, &n));
     if (n == 0)
         TSR_FAIL(TSR_EFORMAT, "%s: is empty", s->name);
     const tsr_codec *name = announced(s->name), *bytes = NULL;
@@ -272,17 +272,17 @@ static tsr_status choose(const tsr_source *s, const tsr_codec **out)
     return TSR_OK;
 }
 
-static tsr_status read_chosen(tsr_source *s, const tsr_read_options *o, tsr_media *out)
+static tsr_status read_chosen(tsr_blob *s, const tsr_read_options *o, tsr_media *out)
 {
     const tsr_codec *f;
     TSR_TRY(choose(s, &f));
     if (f->kind != TSR_MEDIA_SOUND)
-        TSR_TRY(tsr_source_load(s, o->max_bytes));
+        TSR_TRY(tsr_blob_load(s, o->max_bytes));
     return f->read(f, s, o, out);
 }
 
 /* Whatever failed, the sentence names the input. */
-static tsr_status read_format(tsr_source *s, const tsr_read_options *o, tsr_media *out)
+static tsr_status read_format(tsr_blob *s, const tsr_read_options *o, tsr_media *out)
 {
     tsr_status st = read_chosen(s, o, out);
     if (st != TSR_OK && !tsr_starts_with(tsr_error(), s->name))
@@ -290,14 +290,14 @@ static tsr_status read_format(tsr_source *s, const tsr_read_options *o, tsr_medi
     return st;
 }
 
-static tsr_status read_source(tsr_source *s, const tsr_read_options *o, tsr_media *out)
+static tsr_status read_source(tsr_blob *s, const tsr_read_options *o, tsr_media *out)
 {
     if (!tsr_is_gz(s->name))
         return read_format(s, o, out);
-    tsr_source inner;
+    tsr_blob inner;
     TSR_TRY(tsr_gunzip(s, o->max_bytes, &inner));
     tsr_status st = read_format(&inner, o, out);
-    tsr_source_close(&inner);
+    tsr_blob_close(&inner);
     return st;
 }
 
@@ -319,10 +319,10 @@ tsr_status tsr_media_read(const char *path, const tsr_read_options *opt, tsr_med
 {
     tsr_read_options o;
     TSR_TRY(with_defaults(opt, &o));
-    tsr_source s;
-    TSR_TRY(tsr_source_open(path, &s));
+    tsr_blob s;
+    TSR_TRY(tsr_blob_open(path, &s));
     tsr_status st = read_source(&s, &o, out);
-    tsr_source_close(&s);
+    tsr_blob_close(&s);
     return st;
 }
 
@@ -331,9 +331,9 @@ tsr_status tsr_media_read_memory(const char *name, const void *data, size_t byte
 {
     tsr_read_options o;
     TSR_TRY(with_defaults(opt, &o));
-    tsr_source s = tsr_source_memory(name, data, bytes);
+    tsr_blob s = tsr_blob_memory(name, data, bytes);
     tsr_status st = read_source(&s, &o, out);
-    tsr_source_close(&s);
+    tsr_blob_close(&s);
     return st;
 }
 

@@ -41,14 +41,14 @@ int tsr_is_gz(const char *name)
     return strcasecmp(tsr_path_extension(name), "gz") == 0;
 }
 
-tsr_status tsr_gunzip(tsr_source *s, size_t max_bytes, tsr_source *out)
+tsr_status tsr_gunzip(tsr_blob *s, size_t max_bytes, tsr_blob *out)
 {
     tsr_status st = TSR_OK;
     tsr_str b = {0};
     char *name = NULL;
     struct archive *a = NULL;
     struct archive_entry *entry;
-    TSR_TRY(tsr_source_load(s, max_bytes));
+    TSR_TRY(tsr_blob_load(s, max_bytes));
     if (s->bytes < 2 || s->data[0] != 0x1f || s->data[1] != 0x8b)
         TSR_FAIL(TSR_EFORMAT, "%s: is not a gzip file", s->name);
     TSR_GO(tsr_strndup(&name, s->name, strlen(s->name) - strlen(".gz")));
@@ -63,7 +63,7 @@ tsr_status tsr_gunzip(tsr_source *s, size_t max_bytes, tsr_source *out)
                    archive_error_string(a));
     TSR_GO(drain(a, s->name, max_bytes, &b));
     TSR_GO(tsr_str_add(&b, ""));
-    *out = tsr_source_memory(name, b.s, b.len);
+    *out = tsr_blob_memory(name, b.s, b.len);
     out->loaded = b.s;
     out->own_name = name;
     b.s = name = NULL;

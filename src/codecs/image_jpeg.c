@@ -15,7 +15,7 @@ static const uint8_t raw_planes[16] = {0xff, APP14, 0, 14,  'A', 'd', 'o', 'b',
                                        'e',  0,     100, 0, 0,   0,   0,   1};
 
 typedef struct walk {
-    const tsr_source *s;
+    const tsr_blob *s;
     const tsr_read_options *o;
     tsr_still *out;
     size_t at;
@@ -134,7 +134,7 @@ static tsr_status next_marker(walk *w, int *marker)
     return TSR_OK;
 }
 
-tsr_status tsr_jpeg_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out)
+tsr_status tsr_jpeg_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out)
 {
     static const uint8_t begin[2] = {0xff, SOI}, end[2] = {0xff, EOI};
     TSR_TRY(tsr_still_room(out, s->bytes + 2 + sizeof raw_planes));

@@ -41,7 +41,7 @@ tsr_status tsr_image_limits(const char *name, uint64_t height, uint64_t width,
     return TSR_OK;
 }
 
-static tsr_status copy_all(const tsr_source *s, tsr_still *out)
+static tsr_status copy_all(const tsr_blob *s, tsr_still *out)
 {
     TSR_TRY(tsr_still_room(out, s->bytes));
     tsr_still_add(out, s->data, s->bytes);
@@ -49,7 +49,7 @@ static tsr_status copy_all(const tsr_source *s, tsr_still *out)
 }
 
 /* Offset behind a chain of GIF sub-blocks, or 0 when the file ends in it. */
-static size_t gif_blocks(const tsr_source *s, size_t at)
+static size_t gif_blocks(const tsr_blob *s, size_t at)
 {
     while (at < s->bytes && s->data[at] != 0)
         at += 1 + (size_t)s->data[at];
@@ -62,7 +62,7 @@ static size_t gif_table_bytes(uint8_t flags)
 }
 
 /* Offset behind the first picture, or 0 when there is none that is whole. */
-static size_t gif_first_end(const tsr_source *s)
+static size_t gif_first_end(const tsr_blob *s)
 {
     size_t at = 13 + gif_table_bytes(s->data[10]);
     while (at != 0 && at + 1 < s->bytes) {
@@ -77,7 +77,7 @@ static size_t gif_first_end(const tsr_source *s)
     return 0;
 }
 
-tsr_status tsr_gif_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out)
+tsr_status tsr_gif_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out)
 {
     if (s->bytes < 13)
         TSR_FAIL(TSR_EFORMAT, "%s: GIF is cut off in its header", s->name);
@@ -115,7 +115,7 @@ static int webp_size(const uint8_t *type, const uint8_t *p, size_t n, uint32_t w
     return 0;
 }
 
-tsr_status tsr_webp_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out)
+tsr_status tsr_webp_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out)
 {
     uint64_t end = 8 + (uint64_t)tsr_le32(s->data + 4);
     if (end > s->bytes || end < 20)
@@ -153,7 +153,7 @@ static uint64_t bmp_pixel_bytes(uint64_t w, uint64_t h, uint64_t bits)
     return (w * bits + 31) / 32 * 4 * h;
 }
 
-tsr_status tsr_bmp_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out)
+tsr_status tsr_bmp_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out)
 {
     const uint8_t *d = s->data;
     if (s->bytes < 54)
@@ -174,7 +174,7 @@ tsr_status tsr_bmp_prepare(const tsr_source *s, const tsr_read_options *o, tsr_s
     return copy_all(s, out);
 }
 
-tsr_status tsr_tiff_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out)
+tsr_status tsr_tiff_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out)
 {
     (void)o; /* the decoder knows the size first; max_pixels bounds it there */
     out->orientation = tsr_exif_orientation(s->data, s->bytes);
@@ -182,7 +182,7 @@ tsr_status tsr_tiff_prepare(const tsr_source *s, const tsr_read_options *o, tsr_
 }
 
 /* The next number of a netpbm header; *at moves behind it. UINT32_MAX at anything else. */
-static uint32_t pnm_number(const tsr_source *s, size_t *at)
+static uint32_t pnm_number(const tsr_blob *s, size_t *at)
 {
     size_t i = *at;
     while (i < s->bytes && strchr(" \t\r\n#", s->data[i]) && s->data[i]) {
@@ -200,7 +200,7 @@ static uint32_t pnm_number(const tsr_source *s, size_t *at)
     return i == from || v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }
 
-tsr_status tsr_pnm_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out)
+tsr_status tsr_pnm_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out)
 {
     if (s->data[1] == '7') /* PAM's header has words; the decoder's own limit holds */
         return copy_all(s, out);

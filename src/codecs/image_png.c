@@ -18,7 +18,7 @@ static int is_needed(const uint8_t *type)
     return 0;
 }
 
-static tsr_status check_header(const tsr_source *s, const tsr_read_options *o)
+static tsr_status check_header(const tsr_blob *s, const tsr_read_options *o)
 {
     const uint8_t *p = s->data + SIGNATURE;
     if (s->bytes < SIGNATURE + CHUNK_FRAME + 13 || memcmp(p + 4, "IHDR", 4) != 0 ||
@@ -28,7 +28,7 @@ static tsr_status check_header(const tsr_source *s, const tsr_read_options *o)
     return tsr_image_limits(s->name, tsr_be32(p + 12), tsr_be32(p + 8), o);
 }
 
-tsr_status tsr_png_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out)
+tsr_status tsr_png_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out)
 {
     TSR_TRY(check_header(s, o));
     TSR_TRY(tsr_still_room(out, s->bytes));

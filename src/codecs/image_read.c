@@ -14,7 +14,7 @@
 
 static const struct {
     int codec;
-    tsr_status (*prepare)(const tsr_source *s, const tsr_read_options *o, tsr_still *out);
+    tsr_status (*prepare)(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
 } preparers[] = {
     {AV_CODEC_ID_PNG, tsr_png_prepare},   {AV_CODEC_ID_MJPEG, tsr_jpeg_prepare},
     {AV_CODEC_ID_WEBP, tsr_webp_prepare}, {AV_CODEC_ID_GIF, tsr_gif_prepare},
@@ -23,7 +23,7 @@ static const struct {
     {AV_CODEC_ID_PBM, tsr_pnm_prepare},   {AV_CODEC_ID_PAM, tsr_pnm_prepare},
 };
 
-static tsr_status prepare(int codec, const tsr_source *s, const tsr_read_options *o, tsr_still *out)
+static tsr_status prepare(int codec, const tsr_blob *s, const tsr_read_options *o, tsr_still *out)
 {
     for (size_t i = 0; i < sizeof preparers / sizeof preparers[0]; i++)
         if (preparers[i].codec == codec)
@@ -114,7 +114,7 @@ static tsr_status finish(tsr_image *im, const tsr_still *st, const char *name,
     return tsr_depth_read(im, name, &o->depth);
 }
 
-tsr_status tsr_image_read_av(const tsr_codec *f, tsr_source *s, const tsr_read_options *o,
+tsr_status tsr_image_read_av(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
                              tsr_media *out)
 {
     tsr_status st = TSR_OK;

@@ -91,7 +91,7 @@ static tsr_status parse_header(const char *text, const char *name, array *a)
     return parse_shape(value_of(text, "shape"), name, a);
 }
 
-static tsr_status open_array(const tsr_source *s, array *a)
+static tsr_status open_array(const tsr_blob *s, array *a)
 {
     if (s->bytes < 12)
         TSR_FAIL(TSR_EFORMAT, "%s: .npy is cut off in its header", s->name);
@@ -254,7 +254,7 @@ static tsr_status read_vector(const array *a, const char *name, const tsr_read_o
     return TSR_OK;
 }
 
-tsr_status tsr_npy_read(const tsr_codec *f, tsr_source *s, const tsr_read_options *o,
+tsr_status tsr_npy_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
                         tsr_media *out)
 {
     (void)f;

@@ -14,7 +14,7 @@
 #define WORD 32
 
 /* The next word of the header and the one white space behind it. */
-static tsr_status header_word(const tsr_source *s, size_t *at, char word[WORD])
+static tsr_status header_word(const tsr_blob *s, size_t *at, char word[WORD])
 {
     size_t i = *at, n = 0;
     while (i < s->bytes && n < WORD - 1 && s->data[i] && !strchr(" \t\r\n", s->data[i]))
@@ -28,7 +28,7 @@ static tsr_status header_word(const tsr_source *s, size_t *at, char word[WORD])
     return TSR_OK;
 }
 
-static tsr_status header_number(const tsr_source *s, size_t *at, double *out)
+static tsr_status header_number(const tsr_blob *s, size_t *at, double *out)
 {
     char word[WORD], *end;
     TSR_TRY(header_word(s, at, word));
@@ -38,7 +38,7 @@ static tsr_status header_number(const tsr_source *s, size_t *at, double *out)
     return TSR_OK;
 }
 
-static void copy_rows(const tsr_source *s, size_t at, int little, tsr_image *im)
+static void copy_rows(const tsr_blob *s, size_t at, int little, tsr_image *im)
 {
     size_t n = im->width * im->channels;
     for (size_t y = 0; y < im->height; y++) {
@@ -51,7 +51,7 @@ static void copy_rows(const tsr_source *s, size_t at, int little, tsr_image *im)
     }
 }
 
-tsr_status tsr_pfm_read(const tsr_codec *f, tsr_source *s, const tsr_read_options *o,
+tsr_status tsr_pfm_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
                         tsr_media *out)
 {
     (void)f;

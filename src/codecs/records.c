@@ -231,28 +231,28 @@ out:
     return st;
 }
 
-static tsr_status open_source(tsr_source *s, size_t max_bytes, tsr_records **out)
+static tsr_status open_source(tsr_blob *s, size_t max_bytes, tsr_records **out)
 {
-    TSR_TRY(tsr_source_load(s, max_bytes));
+    TSR_TRY(tsr_blob_load(s, max_bytes));
     return tsr_records_open_memory(s->name, s->data, (size_t)s->bytes, out);
 }
 
 tsr_status tsr_records_open(const char *path, const tsr_read_options *opt, tsr_records **out)
 {
     size_t max_bytes = opt && opt->max_bytes ? opt->max_bytes : TSR_MAX_BYTES;
-    tsr_source s, inner;
-    TSR_TRY(tsr_source_open(path, &s));
+    tsr_blob s, inner;
+    TSR_TRY(tsr_blob_open(path, &s));
     tsr_status st;
     if (tsr_is_gz(path)) {
         st = tsr_gunzip(&s, max_bytes, &inner);
         if (st == TSR_OK) {
             st = open_source(&inner, max_bytes, out);
-            tsr_source_close(&inner);
+            tsr_blob_close(&inner);
         }
     } else {
         st = open_source(&s, max_bytes, out);
     }
-    tsr_source_close(&s);
+    tsr_blob_close(&s);
     return st;
 }
 
@@ -290,7 +290,7 @@ void tsr_records_close(tsr_records *r)
     tsr_free(r);
 }
 
-tsr_status tsr_record_read(const tsr_codec *f, tsr_source *s, const tsr_read_options *o,
+tsr_status tsr_record_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
                            tsr_media *out)
 {
     (void)f;

@@ -21,7 +21,7 @@ static const char containers[] = "mp3,mov,matroska,webm,ogg,flac,wav,w64,aac,ac3
                                  "amr,asf,avi,flv,mpegts,mpeg,caf,tta,wv,ape";
 
 typedef struct reader {
-    const tsr_source *s;
+    const tsr_blob *s;
     uint64_t at;
     AVIOContext *io;
     AVFormatContext *format;
@@ -39,7 +39,7 @@ static int io_read(void *opaque, uint8_t *into, int n)
 {
     reader *r = opaque;
     size_t got;
-    if (tsr_source_read(r->s, r->at, into, (size_t)n, &got) != TSR_OK)
+    if (tsr_blob_read(r->s, r->at, into, (size_t)n, &got) != TSR_OK)
         return AVERROR(EIO);
     r->at += got;
     return got ? (int)got : AVERROR_EOF;
@@ -205,7 +205,7 @@ static tsr_status decode_all(reader *r)
     return TSR_OK;
 }
 
-tsr_status tsr_sound_read_av(tsr_source *s, const tsr_read_options *o, tsr_sound *out)
+tsr_status tsr_sound_read_av(tsr_blob *s, const tsr_read_options *o, tsr_sound *out)
 {
     reader r = {.s = s, .max_samples = o->max_samples};
     tsr_status st = TSR_OK;

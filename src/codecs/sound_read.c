@@ -11,7 +11,7 @@
 
 /* libsndfile's view of a source. */
 typedef struct cursor {
-    const tsr_source *s;
+    const tsr_blob *s;
     sf_count_t at;
 } cursor;
 
@@ -34,7 +34,7 @@ static sf_count_t vio_read(void *into, sf_count_t n, void *p)
 {
     cursor *c = p;
     size_t got = 0;
-    if (n <= 0 || tsr_source_read(c->s, (uint64_t)c->at, into, (size_t)n, &got) != TSR_OK)
+    if (n <= 0 || tsr_blob_read(c->s, (uint64_t)c->at, into, (size_t)n, &got) != TSR_OK)
         return 0;
     c->at += (sf_count_t)got;
     return (sf_count_t)got;
@@ -55,16 +55,16 @@ static sf_count_t vio_tell(void *p)
 
 /* libsndfile takes what is there of a WAV whose data end early; the header tells.
  * Source   RIFF: chunks of four letters, a little-endian length, data padded to even. */
-static tsr_status check_wav(const tsr_source *s)
+static tsr_status check_wav(const tsr_blob *s)
 {
     uint8_t h[12];
     size_t got;
     int data = 0;
-    TSR_TRY(tsr_source_read(s, 0, h, 12, &got));
+    TSR_TRY(tsr_blob_read(s, 0, h, 12, &got));
     if (got < 12 || memcmp(h, "RIFF", 4) != 0)
         return TSR_OK; /* 64-bit and big-endian variants: libsndfile alone judges */
     for (uint64_t at = 12; !data; ) {
-        TSR_TRY(tsr_source_read(s, at, h, 8, &got));
+        TSR_TRY(tsr_blob_read(s, at, h, 8, &got));
         if (got < 8)
             TSR_FAIL(TSR_EFORMAT, "%s: WAV is cut off in its header: no data chunk within %llu "
                      "bytes", s->name, (unsigned long long)s->bytes);
@@ -81,18 +81,18 @@ static tsr_status check_wav(const tsr_source *s)
 }
 
 /* The same for AIFF: a big-endian length after FORM covers the whole file. */
-static tsr_status check_aiff(const tsr_source *s)
+static tsr_status check_aiff(const tsr_blob *s)
 {
     uint8_t h[8];
     size_t got;
-    TSR_TRY(tsr_source_read(s, 0, h, 8, &got));
+    TSR_TRY(tsr_blob_read(s, 0, h, 8, &got));
     if (got == 8 && tsr_be32(h + 4) > s->bytes - 8)
         TSR_FAIL(TSR_EFORMAT, "%s: AIFF is truncated: %u bytes promised, %llu are there", s->name,
                  tsr_be32(h + 4), (unsigned long long)(s->bytes - 8));
     return TSR_OK;
 }
 
-static tsr_status read_frames(SNDFILE *f, const SF_INFO *info, const tsr_source *s,
+static tsr_status read_frames(SNDFILE *f, const SF_INFO *info, const tsr_blob *s,
                               const tsr_read_options *o, tsr_sound *out)
 {
     if (info->channels < 1 || info->samplerate < 1)
@@ -116,7 +116,7 @@ static tsr_status read_frames(SNDFILE *f, const SF_INFO *info, const tsr_source 
 }
 
 /* *known is 0 when libsndfile does not know the format at all. */
-static tsr_status read_sndfile(const tsr_source *s, const tsr_read_options *o, tsr_sound *out,
+static tsr_status read_sndfile(const tsr_blob *s, const tsr_read_options *o, tsr_sound *out,
                                int *known)
 {
     SF_VIRTUAL_IO io = {vio_length, vio_seek, vio_read, vio_write, vio_tell};
@@ -131,7 +131,7 @@ static tsr_status read_sndfile(const tsr_source *s, const tsr_read_options *o, t
     return st;
 }
 
-tsr_status tsr_sound_read(const tsr_codec *f, tsr_source *s, const tsr_read_options *o,
+tsr_status tsr_sound_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
                           tsr_media *out)
 {
     tsr_status st = TSR_OK;

@@ -5,7 +5,7 @@
 #define TSR_CODECS_STILL_H
 
 #include "codecs/codec.h"
-#include "codecs/source.h"
+#include "codecs/blob.h"
 
 #include <libavutil/frame.h>
 
@@ -29,16 +29,16 @@ typedef struct tsr_still {
 /* Each walks the structure of a format, refuses what is truncated or beyond the limits, and copies
  * what the decoder needs: no metadata, nothing after the first picture.
  * Errors   TSR_EFORMAT, TSR_ELIMIT, TSR_EUNSUPPORTED, TSR_ENOMEM. */
-TSR_USE tsr_status tsr_png_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out);
-TSR_USE tsr_status tsr_jpeg_prepare(const tsr_source *s, const tsr_read_options *o,
+TSR_USE tsr_status tsr_png_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
+TSR_USE tsr_status tsr_jpeg_prepare(const tsr_blob *s, const tsr_read_options *o,
                                     tsr_still *out);
-TSR_USE tsr_status tsr_gif_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out);
-TSR_USE tsr_status tsr_webp_prepare(const tsr_source *s, const tsr_read_options *o,
+TSR_USE tsr_status tsr_gif_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
+TSR_USE tsr_status tsr_webp_prepare(const tsr_blob *s, const tsr_read_options *o,
                                     tsr_still *out);
-TSR_USE tsr_status tsr_bmp_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out);
-TSR_USE tsr_status tsr_tiff_prepare(const tsr_source *s, const tsr_read_options *o,
+TSR_USE tsr_status tsr_bmp_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
+TSR_USE tsr_status tsr_tiff_prepare(const tsr_blob *s, const tsr_read_options *o,
                                     tsr_still *out);
-TSR_USE tsr_status tsr_pnm_prepare(const tsr_source *s, const tsr_read_options *o, tsr_still *out);
+TSR_USE tsr_status tsr_pnm_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
 
 /* Room for `bytes` of packet and its padding; st->bytes starts at 0. */
 TSR_USE tsr_status tsr_still_room(tsr_still *st, size_t bytes);

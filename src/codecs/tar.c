@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "codecs/source.h"
+#include "codecs/blob.h"
 #include "codecs/tar_stream.h"
 
 #include <archive_entry.h>
@@ -27,7 +27,7 @@ struct tsr_tar {
 tsr_status tsr_tar_stream_open(const char *path, tsr_tar_stream *s)
 {
     *s = (tsr_tar_stream){.source.fd = -1};
-    TSR_TRY(tsr_source_open(path, &s->source));
+    TSR_TRY(tsr_blob_open(path, &s->source));
     s->a = archive_read_new();
     if (!s->a)
         TSR_FAIL(TSR_ENOMEM, "%s: out of memory", path);
@@ -42,7 +42,7 @@ tsr_status tsr_tar_stream_open(const char *path, tsr_tar_stream *s)
 void tsr_tar_stream_close(tsr_tar_stream *s)
 {
     archive_read_free(s->a);
-    tsr_source_close(&s->source);
+    tsr_blob_close(&s->source);
     s->a = NULL;
 }
 

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "codecs/source.h"
+#include "codecs/blob.h"
 #include "codecs/tar_stream.h"
 
 #include <stdlib.h>
@@ -201,11 +201,11 @@ tsr_status tsr_tar_set_read(const tsr_tar_set *s, size_t i, const char *modality
         TSR_FAIL(TSR_ELIMIT, "%s: member %s has %llu bytes, more than the limit of %zu", path,
                  m->name, (unsigned long long)m->bytes, limit);
     char *text = NULL;
-    tsr_source file;
+    tsr_blob file;
     tsr_status st = TSR_OK;
-    TSR_TRY(tsr_source_open(path, &file));
+    TSR_TRY(tsr_blob_open(path, &file));
     TSR_GO(tsr_alloc(&text, (size_t)m->bytes + 1, 1));
-    TSR_GO(tsr_source_read(&file, m->offset, text, (size_t)m->bytes, &got));
+    TSR_GO(tsr_blob_read(&file, m->offset, text, (size_t)m->bytes, &got));
     if (got != m->bytes)
         TSR_GOFAIL(TSR_EIO, "%s: became shorter since it was opened", path);
     *data = text;
@@ -213,7 +213,7 @@ tsr_status tsr_tar_set_read(const tsr_tar_set *s, size_t i, const char *modality
     text = NULL;
 out:
     tsr_free(text);
-    tsr_source_close(&file);
+    tsr_blob_close(&file);
     return st;
 }
 

@@ -3,12 +3,12 @@
 #ifndef TSR_CODECS_TAR_STREAM_H
 #define TSR_CODECS_TAR_STREAM_H
 
-#include "codecs/source.h"
+#include "codecs/blob.h"
 
 #include <archive.h>
 
 typedef struct tsr_tar_stream {
-    tsr_source source;
+    tsr_blob source;
     struct archive *a; /* its position is at the data of the last header read */
 } tsr_tar_stream;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Bytes from memory or from a regular file. */
-#include "codecs/source.h"
+#include "codecs/blob.h"
 
 #include "base/mem.h"
 
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-tsr_status tsr_source_open(const char *path, tsr_source *out)
+tsr_status tsr_blob_open(const char *path, tsr_blob *out)
 {
     /* O_NONBLOCK: opening a fifo must not wait for a writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -31,18 +31,18 @@ tsr_status tsr_source_open(const char *path, tsr_source *out)
         close(fd);
         TSR_FAIL(TSR_EFORMAT, "%s: %s", path, what);
     }
-    *out = (tsr_source){.name = path, .bytes = (uint64_t)s.st_size, .fd = fd};
+    *out = (tsr_blob){.name = path, .bytes = (uint64_t)s.st_size, .fd = fd};
     return TSR_OK;
 }
 
-tsr_source tsr_source_memory(const char *name, const void *data, size_t bytes)
+tsr_blob tsr_blob_memory(const char *name, const void *data, size_t bytes)
 {
     /* A pointer even for no bytes: NULL would mean "not loaded". */
     static const uint8_t nothing[1];
-    return (tsr_source){.name = name, .bytes = bytes, .data = data ? data : nothing, .fd = -1};
+    return (tsr_blob){.name = name, .bytes = bytes, .data = data ? data : nothing, .fd = -1};
 }
 
-static tsr_status read_file(const tsr_source *s, uint64_t offset, char *into, size_t n, size_t *got)
+static tsr_status read_file(const tsr_blob *s, uint64_t offset, char *into, size_t n, size_t *got)
 {
     size_t done = 0;
     while (done < n) {
@@ -59,7 +59,7 @@ static tsr_status read_file(const tsr_source *s, uint64_t offset, char *into, si
     return TSR_OK;
 }
 
-tsr_status tsr_source_read(const tsr_source *s, uint64_t offset, void *into, size_t n, size_t *got)
+tsr_status tsr_blob_read(const tsr_blob *s, uint64_t offset, void *into, size_t n, size_t *got)
 {
     uint64_t left = offset < s->bytes ? s->bytes - offset : 0;
     if (n > left)
@@ -72,7 +72,7 @@ tsr_status tsr_source_read(const tsr_source *s, uint64_t offset, void *into, siz
     return TSR_OK;
 }
 
-tsr_status tsr_source_load(tsr_source *s, size_t max_bytes)
+tsr_status tsr_blob_load(tsr_blob *s, size_t max_bytes)
 {
     if (s->bytes > max_bytes)
         TSR_FAIL(TSR_ELIMIT, "%s: %llu bytes, more than the limit of %zu", s->name,
@@ -95,11 +95,11 @@ tsr_status tsr_source_load(tsr_source *s, size_t max_bytes)
     return TSR_OK;
 }
 
-void tsr_source_close(tsr_source *s)
+void tsr_blob_close(tsr_blob *s)
 {
     tsr_free(s->loaded);
     tsr_free(s->own_name);
     if (s->fd >= 0)
         close(s->fd);
-    *s = (tsr_source){.fd = -1};
+    *s = (tsr_blob){.fd = -1};
 }
