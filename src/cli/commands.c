@@ -9,6 +9,8 @@
 #define MAX_COMMANDS 64
 
 const tsr_command *const tsr_commands[] = {
+    &tsr_cmd_tokenize,
+    &tsr_cmd_verify,
     &tsr_cmd_help,
 };
 const size_t tsr_n_commands = sizeof tsr_commands / sizeof tsr_commands[0];

@@ -7,6 +7,8 @@
 #include "base/options.h"
 
 extern const tsr_command tsr_cmd_help;
+extern const tsr_command tsr_cmd_tokenize;
+extern const tsr_command tsr_cmd_verify;
 
 /* All of them in the order of `tessera help`, and their number. */
 extern const tsr_command *const tsr_commands[];
