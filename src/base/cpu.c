@@ -5,6 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static int limit = -1;
 
@@ -50,6 +55,40 @@ int tsr_cpu_bf16(void)
 #else
     return 0;
 #endif
+}
+
+#if defined(__x86_64__) && defined(__linux__)
+/* Source   Linux, Documentation/x86/xstate.rst; Intel SDM, CPUID leaf 7: EDX bits 22 (AMX-BF16) and
+ * 24 (AMX-TILE). */
+static int machine_tiles(void)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, BF16_AND_TILE = 1 << 22 | 1 << 24 };
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & BF16_AND_TILE) != BF16_AND_TILE)
+        return 0;
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#else
+static int machine_tiles(void)
+{
+    return 0;
+}
+#endif
+
+int tsr_cpu_tiles(void)
+{
+    static int known = -1; /* the machine's answer does not change; racing threads agree */
+    int have;
+    if (!tsr_cpu_bf16())
+        return 0;
+#pragma omp atomic read
+    have = known;
+    if (have < 0) {
+        have = machine_tiles();
+#pragma omp atomic write
+        known = have;
+    }
+    return have;
 }
 
 const char *tsr_cpu_name(tsr_cpu_level level)

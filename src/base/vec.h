@@ -60,6 +60,13 @@ V16_INLINE v16 v16_load_bf16(const uint16_t *p)
     __m512i u = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(u, 16));
 }
+#if defined(__AVX512BF16__)
+/* Round to nearest even; NaN stays NaN; denormals become zero. */
+V16_INLINE void v16_store_bf16(uint16_t *p, v16 a)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, (__m256i)_mm512_cvtneps_pbh(a));
+}
+#else
 /* Round to nearest even; NaN stays NaN. */
 V16_INLINE void v16_store_bf16(uint16_t *p, v16 a)
 {
@@ -70,6 +77,7 @@ V16_INLINE void v16_store_bf16(uint16_t *p, v16 a)
     r = _mm512_mask_blend_epi32(v16_isnan(a), r, quiet);
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16)));
 }
+#endif
 
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
@@ -143,12 +151,18 @@ V16_INLINE v16 v16_pick(v16_mask m, v16 a, v16 b)
 V16_INLINE v16 v16_load_n(const float *p, size_t n)
 {
     float t[16] = {0};
+    if (n >= 16)
+        return v16_load(p);
     memcpy(t, p, n * sizeof *p);
     return v16_load(t);
 }
 V16_INLINE void v16_store_n(float *p, v16 a, size_t n)
 {
     float t[16];
+    if (n >= 16) {
+        v16_store(p, a);
+        return;
+    }
     v16_store(t, a);
     memcpy(p, t, n * sizeof *p);
 }

@@ -105,6 +105,7 @@ static void scale_row(float *x, size_t n, float c)
         v16_store(x + i, v16_mul(v16_load(x + i), k));
 }
 
+#ifndef TSR_KERNELS_TILES /* else kernel_tiles_body.h has its own */
 static size_t attend_scratch(size_t nq, size_t nk, size_t width)
 {
     size_t np = up16(nk), pad = up16(width);
@@ -138,6 +139,7 @@ static void attend(const tsr_head *h, void *scratch)
         }
     }
 }
+#endif
 
 static size_t attend_grad_scratch(size_t nq, size_t nk, size_t width)
 {

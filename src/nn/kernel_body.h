@@ -19,6 +19,9 @@
 #include "nn/kernel_rows_body.h"
 #include "nn/kernel_product_body.h"
 #include "nn/kernel_attention_body.h"
+#ifdef TSR_KERNELS_TILES
+#include "nn/kernel_tiles_body.h"
+#endif
 #include "nn/kernel_nearest_body.h"
 
 const tsr_kernels TSR_KERNELS = {

@@ -23,3 +23,15 @@ const tsr_kernels *tsr_kernels_at(int level)
         return NULL;
     return tables[level];
 }
+
+#ifdef TSR_AMX_KERNELS
+const tsr_kernels *tsr_kernels_get_bf16(void)
+{
+    return tsr_cpu_tiles() ? &tsr_kernels_amx : tsr_kernels_get();
+}
+#else
+const tsr_kernels *tsr_kernels_get_bf16(void)
+{
+    return tsr_kernels_get();
+}
+#endif

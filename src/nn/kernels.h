@@ -113,9 +113,12 @@ typedef struct tsr_kernels {
 /* The table of the CPU level in force. */
 const tsr_kernels *tsr_kernels_get(void);
 
+/* The same for operations of bf16 precision: with AMX, attention rounds its operands to bf16. */
+const tsr_kernels *tsr_kernels_get_bf16(void);
+
 /* For tests: the table of one level, or NULL when this build or machine lacks it. */
 const tsr_kernels *tsr_kernels_at(int level);
 
-extern const tsr_kernels tsr_kernels_ref, tsr_kernels_avx2, tsr_kernels_avx512;
+extern const tsr_kernels tsr_kernels_ref, tsr_kernels_avx2, tsr_kernels_avx512, tsr_kernels_amx;
 
 #endif

@@ -205,6 +205,11 @@ static void clear_outside(const tsr_operand *o, const tsr_operand *offsets, size
     memset((char *)o->data + last * row_bytes, 0, (rows - last) * row_bytes);
 }
 
+static const tsr_kernels *kernels_of(const tsr_op_call *c)
+{
+    return c->precision == TSR_PRECISION_BF16 ? tsr_kernels_get_bf16() : tsr_kernels_get();
+}
+
 /* --- forward: an item is one head of a segment, or of QUERIES rows of a sequence ------------------ */
 
 static size_t attention_items(const tsr_op_call *c)
@@ -218,7 +223,7 @@ static size_t attention_items(const tsr_op_call *c)
 static size_t attention_scratch(const tsr_op_call *c)
 {
     attention_plan p = plan_of(c);
-    return tsr_kernels_get()->attend_scratch(p.nq, p.nk, p.d);
+    return kernels_of(c)->attend_scratch(p.nq, p.nk, p.d);
 }
 
 static void attention_item(const tsr_op_call *c, size_t item, void *scratch)
@@ -238,7 +243,7 @@ static void attention_item(const tsr_op_call *c, size_t item, void *scratch)
     h.q_first = block * QUERIES;
     h.q_count = p.segments || q.nq - h.q_first < QUERIES ? q.nq - h.q_first : QUERIES;
     if (h.q_count > 0)
-        tsr_kernels_get()->attend(&h, scratch);
+        kernels_of(c)->attend(&h, scratch);
 }
 
 /* --- backward: an item is one head of a segment or sequence --------------------------------------- */
@@ -259,7 +264,7 @@ static size_t attention_grad_items(const tsr_op_call *c)
 static size_t attention_grad_scratch(const tsr_op_call *c)
 {
     attention_plan p = plan_of(c);
-    return tsr_kernels_get()->attend_grad_scratch(p.nq, p.nk, p.d);
+    return kernels_of(c)->attend_grad_scratch(p.nq, p.nk, p.d);
 }
 
 static float *gradient_home(const tsr_op_call *c, const attention_plan *p, int part, size_t row,
@@ -289,7 +294,7 @@ static void attention_grad_item(const tsr_op_call *c, size_t item, void *scratch
     h.gq_row = p.row[0];
     h.gk_row = p.row[1];
     h.gv_row = p.row[2];
-    tsr_kernels_get()->attend_grad(&h, scratch);
+    kernels_of(c)->attend_grad(&h, scratch);
 }
 
 static void attention_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,

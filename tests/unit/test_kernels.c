@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "nn/bf16.h"
 #include "nn/kernels.h"
 
 #include <math.h>
@@ -264,7 +265,9 @@ static void expect_close(const float *got, const double *want, size_t n, double 
             fail_msg("value %zu is %g, expected %g", i, got[i], want[i]);
 }
 
-static void check_attention(const tsr_kernels *k, size_t nq, size_t nk, size_t w, int causal)
+/* bound: of the result; gradients are float32 in every table. */
+static void check_attention(const tsr_kernels *k, size_t nq, size_t nk, size_t w, int causal,
+                            double bound)
 {
     float *x = floats((nq + 2 * nk) * w + 1), *y = floats((3 * nq + 2 * nk) * w + 1);
     float *gk = y + 3 * nq * w, *gv = gk + nk * w;
@@ -284,7 +287,7 @@ static void check_attention(const tsr_kernels *k, size_t nq, size_t nk, size_t w
     assert_ok(tsr_alloc(&scratch, k->attend_grad_scratch(nq, nk, w), 1));
     k->attend_grad(&h, scratch);
     exact_attention(&h, want, want + nq * w, want + 2 * nq * w, want + (2 * nq + nk) * w);
-    expect_close(y, want, nq * w, 3e-6);
+    expect_close(y, want, nq * w, bound);
     expect_close(h.gq, want + nq * w, nq * w, 1e-5);
     expect_close(gk, want + 2 * nq * w, nk * w, 2e-5);
     expect_close(gv, want + (2 * nq + nk) * w, nk * w, 2e-5);
@@ -299,12 +302,54 @@ static void attention_forward_and_backward(void **state)
     (void)state;
     EACH_LEVEL(k)
     {
-        check_attention(k, 1, 1, 1, 0);
-        check_attention(k, 70, 37, 64, 0);
-        check_attention(k, 70, 70, 20, 1);
-        check_attention(k, 3, 66, 128, 1);
-        check_attention(k, 66, 3, 16, 1);
-        check_attention(k, 2, 0, 8, 0);
+        check_attention(k, 1, 1, 1, 0, 3e-6);
+        check_attention(k, 70, 37, 64, 0, 3e-6);
+        check_attention(k, 70, 70, 20, 1, 3e-6);
+        check_attention(k, 3, 66, 128, 1, 3e-6);
+        check_attention(k, 66, 3, 16, 1, 3e-6);
+        check_attention(k, 2, 0, 8, 0, 3e-6);
+    }
+}
+
+static void attention_in_bf16(void **state)
+{
+    const tsr_kernels *k = tsr_kernels_get_bf16();
+    (void)state;
+    check_attention(k, 1, 1, 1, 0, 0.04);
+    check_attention(k, 70, 37, 64, 0, 0.04);
+    check_attention(k, 150, 150, 20, 1, 0.04);
+    check_attention(k, 3, 66, 128, 1, 0.04);
+    check_attention(k, 66, 3, 33, 1, 0.04);
+    check_attention(k, 2, 0, 8, 0, 0.04);
+}
+
+/* Inputs and outputs stored as bf16 give the result of the rounded inputs, rounded. */
+static void attention_of_bf16_storage(void **state)
+{
+    enum { N = 21, W = 23, ROW = 71 };
+    float x[N * ROW], y[N * W];
+    tsr_bf16 hx[N * ROW], hy[N * W];
+    void *scratch;
+    (void)state;
+    fill(x, N * ROW, 19, 1.0f);
+    for (size_t i = 0; i < N * ROW; i++) {
+        hx[i] = tsr_float_bf16(x[i]);
+        x[i] = tsr_bf16_float(hx[i]);
+    }
+    for (int level = 0; level < 4; level++) {
+        const tsr_kernels *k = level < 3 ? tsr_kernels_at(level) : tsr_kernels_get_bf16();
+        if (!k)
+            continue;
+        tsr_head h = {.nq = N, .nk = N, .width = W, .scale = 0.2f, .q = x, .k = x + W, .v = x + 2 * W,
+                      .q_row = ROW, .k_row = ROW, .v_row = ROW, .q_count = N, .o = y, .o_row = W};
+        assert_ok(tsr_alloc(&scratch, k->attend_scratch(N, N, W), 1));
+        k->attend(&h, scratch);
+        h.q = hx, h.k = hx + W, h.v = hx + 2 * W, h.o = hy;
+        h.q_type = h.k_type = h.v_type = h.o_type = TSR_BF16;
+        k->attend(&h, scratch);
+        tsr_free(scratch);
+        for (size_t i = 0; i < N * W; i++)
+            assert_int_equal(hy[i], tsr_float_bf16(y[i]));
     }
 }
 
@@ -380,6 +425,8 @@ int main(void)
         cmocka_unit_test(log_sum_exp_of_anything),
         cmocka_unit_test(products_of_odd_sizes),
         cmocka_unit_test(attention_forward_and_backward),
+        cmocka_unit_test(attention_in_bf16),
+        cmocka_unit_test(attention_of_bf16_storage),
         cmocka_unit_test(nearest_codes),
         cmocka_unit_test(nearest_takes_the_first_nan),
     };
