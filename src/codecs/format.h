@@ -46,7 +46,7 @@ TSR_USE tsr_status tsr_sound_read(const tsr_codec *f, tsr_blob *s, const tsr_rea
 /* sound_av.c */
 TSR_USE tsr_status tsr_sound_read_av(tsr_blob *s, const tsr_read_options *o, tsr_sound *out);
 /* resample.c: in place. */
-TSR_USE tsr_status tsr_sound_convert(tsr_sound *s, const char *name, const tsr_read_options *o);
+TSR_USE tsr_status tsr_sound_as_asked(tsr_sound *s, const char *name, const tsr_read_options *o);
 /* sound_write.c */
 TSR_USE tsr_status tsr_wav_write(const char *name, const tsr_media *m, const tsr_write_options *o,
                                  char **data, size_t *bytes);

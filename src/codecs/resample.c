@@ -100,7 +100,7 @@ static tsr_status resample(tsr_sound *s, const char *name, const tsr_read_option
     return TSR_OK;
 }
 
-tsr_status tsr_sound_convert(tsr_sound *s, const char *name, const tsr_read_options *o)
+tsr_status tsr_sound_as_asked(tsr_sound *s, const char *name, const tsr_read_options *o)
 {
     if (o->mono)
         TSR_TRY(mix_down(s));

@@ -147,7 +147,7 @@ tsr_status tsr_sound_read(const tsr_codec *f, tsr_blob *s, const tsr_read_option
     for (size_t i = 0; i < sound.channels * sound.frames; i++)
         if (!(sound.data[i] - sound.data[i] == 0))
             TSR_GOFAIL(TSR_ENUMERIC, "%s: sample %zu is not a finite number", s->name, i);
-    TSR_GO(tsr_sound_convert(&sound, s->name, o));
+    TSR_GO(tsr_sound_as_asked(&sound, s->name, o));
     *out = (tsr_media){.kind = TSR_MEDIA_SOUND, .as.sound = sound};
     sound = (tsr_sound){0};
 out:

@@ -46,11 +46,11 @@ void tsr_params_destroy(tsr_params *ps);
 TSR_USE tsr_status tsr_params_add(tsr_params *ps, const char *name, unsigned flags, int ndim,
                                   const size_t *shape, tsr_param **out);
 
-/* Number of tensors. */
 /* Give the tensor another shape of equal count in model files (a projection that is a 1x1 convolution
  * there). TSR_EARG when the counts differ. */
 TSR_USE tsr_status tsr_param_file_shape(tsr_param *p, int ndim, const size_t *shape);
 
+/* Number of tensors. */
 size_t tsr_params_count(const tsr_params *ps);
 
 /* The i-th tensor in order of insertion; i < count. */

@@ -27,6 +27,7 @@ typedef struct tsr_texttree {
     size_t count, cap;
 } tsr_texttree;
 
+/* Let the string s[0..bytes) end in `entry`. */
 TSR_USE tsr_status tsr_texttree_add(tsr_texttree *t, const char *s, size_t bytes, uint32_t entry);
 void tsr_texttree_clear(tsr_texttree *t);
 

@@ -28,6 +28,7 @@ typedef struct tsr_train_shape {
 TSR_USE tsr_status tsr_trainable_create(const json_t *config, const char *origin, uint64_t seed,
                                         tsr_tokenizer **out);
 
+/* Shape of an item. Errors: TSR_EUNSUPPORTED. */
 TSR_USE tsr_status tsr_trainable_shape(const tsr_tokenizer *t, tsr_train_shape *out);
 
 /* The model behind it, borrowed; NULL for kinds without. */

@@ -60,6 +60,7 @@ tsr_value tsr_net_norm(tsr_graph *g, const char *name, tsr_value x, float eps);
 const char *tsr_name(char buffer[TSR_NAME_MAX], const char *prefix, const char *fmt, ...)
     TSR_PRINTF(3, 4);
 
+/* Add the parameters of a ViT (encoder or decoder) or of a bottleneck MLP. */
 void tsr_vit_make(tsr_maker *m, const tsr_net *n, int decoder);
 void tsr_mlp_make(tsr_maker *m, const tsr_net *n, size_t in, size_t out);
 
