@@ -6,9 +6,12 @@
 
 #include "base/options.h"
 
+extern const tsr_command tsr_cmd_decode;
+extern const tsr_command tsr_cmd_encode;
 extern const tsr_command tsr_cmd_help;
-extern const tsr_command tsr_cmd_tokenize;
-extern const tsr_command tsr_cmd_verify;
+extern const tsr_command tsr_cmd_info;
+extern const tsr_command tsr_cmd_inspect;
+extern const tsr_command tsr_cmd_roundtrip;
 
 /* All of them in the order of `tessera help`, and their number. */
 extern const tsr_command *const tsr_commands[];

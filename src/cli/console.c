@@ -28,6 +28,25 @@ int tsr_exit_code(tsr_status st)
     }
 }
 
+void tsr_put_text(FILE *out, const char *s)
+{
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s, next = (unsigned char)s[1];
+        if (c == '\n')
+            fputs("↵", out);
+        else if (c == '\t')
+            fputs("→", out);
+        else if (c < 0x20) /* the control pictures U+2400.. */
+            fprintf(out, "\xe2\x90%c", 0x80 + c);
+        else if (c == 0x7F)
+            fputs("\xe2\x90\xa1", out);
+        else if (c == 0xC2 && next >= 0x80 && next < 0xA0)
+            s++;
+        else
+            fputc(c, out);
+    }
+}
+
 void tsr_say(const char *fmt, ...)
 {
     char line[2048];
@@ -35,7 +54,9 @@ void tsr_say(const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "tessera: %s\n", line);
+    fputs("tessera: ", stderr);
+    tsr_put_text(stderr, line);
+    fputc('\n', stderr);
 }
 
 /* 1 when the other end of standard output has gone. */

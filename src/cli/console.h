@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 
 typedef enum tsr_exit {
     TSR_EXIT_DONE = 0,
@@ -29,7 +30,11 @@ int tsr_finish(tsr_status st);
 /* The same for commands that go on after a bad input: TSR_EXIT_PARTIAL when failed > 0. */
 int tsr_finish_counted(tsr_status st, size_t failed);
 
-/* "tessera: ..." on stderr. */
+/* Text from outside with control characters made visible (line ends as an arrow), so that it cannot
+ * command the terminal. */
+void tsr_put_text(FILE *out, const char *s);
+
+/* "tessera: ..." on stderr. Control characters are made visible. */
 void tsr_say(const char *fmt, ...) TSR_PRINTF(1, 2);
 
 /* A value on stdout: indented for `pretty`, else one line, flushed so that readers see it arrive. */

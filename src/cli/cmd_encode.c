@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tessera encode: files to tokens, one line of JSON each. */
+#include "base/mem.h"
+#include "base/par.h"
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/tokenline.h"
+#include "cli/toolbox.h"
+#include "pipeline/onefile.h"
+
+typedef struct settings {
+    long long threads;
+    const char *modality;
+    tsr_option_list tokenizers, with;
+} settings;
+
+static const tsr_option options[] = {
+    {"tokenizer", 't', TSR_OPT_LIST, offsetof(settings, tokenizers), NULL, 0, 0, "FILE",
+     "tokenizer to encode with; repeat for more, each file goes through all of them"},
+    {"modality", 'm', TSR_OPT_STRING, offsetof(settings, modality), NULL, 0, 0, "NAME",
+     "modality of a published 4M tokenizer, whose file does not say it"},
+    {"with", 'w', TSR_OPT_LIST, offsetof(settings, with), NULL, 0, 0, "FILE",
+     "another file of the same sample, such as the record beside a picture"},
+    TSR_OPTION_THREADS(settings),
+};
+
+/* Files in flight: their tokens, or the sentence of their failure. */
+typedef struct batch {
+    const settings *set;
+    const tsr_tokenizer *tokenizer;
+    tsr_tokenizer_work **works; /* [threads] */
+    char *const *files;
+    tsr_tokens *tokens;
+    char **failures;
+} batch;
+
+/* A failed file is kept for the report; the loop goes on unless memory is short. */
+static tsr_status encode_file(void *ctx, size_t i, int lane)
+{
+    const batch *b = ctx;
+    const char *paths[4] = {b->files[i]};
+    size_t n = 1;
+    for (; n <= b->set->with.count; n++)
+        paths[n] = b->set->with.items[n - 1];
+    tsr_status st = tsr_onefile_encode(b->tokenizer, b->works[lane], paths, n, &b->tokens[i]);
+    if (st == TSR_OK || st == TSR_ENOMEM)
+        return st;
+    return tsr_strdup(&b->failures[i], tsr_error());
+}
+
+static tsr_status print_batch(const batch *b, size_t n, size_t *failed)
+{
+    for (size_t i = 0; i < n && tsr_output_open(); i++) {
+        json_t *v;
+        if (b->failures[i]) {
+            tsr_say("%s", b->failures[i]);
+            ++*failed;
+            continue;
+        }
+        TSR_TRY(tsr_token_line_json(b->files[i], tsr_tokenizer_space(b->tokenizer), &b->tokens[i],
+                                    &v));
+        tsr_status st = tsr_print_json(v, 0);
+        json_decref(v);
+        TSR_TRY(st);
+    }
+    return TSR_OK;
+}
+
+static tsr_status encode_batch(batch *b, size_t n, size_t *failed)
+{
+    tsr_status st;
+    TSR_GO(tsr_alloc(&b->tokens, n, sizeof *b->tokens));
+    TSR_GO(tsr_alloc(&b->failures, n, sizeof *b->failures));
+    TSR_GO(tsr_par_for(n, encode_file, b));
+    TSR_GO(print_batch(b, n, failed));
+out:
+    for (size_t i = 0; b->tokens && i < n; i++)
+        tsr_tokens_clear(&b->tokens[i]);
+    for (size_t i = 0; b->failures && i < n; i++)
+        tsr_free(b->failures[i]);
+    tsr_free(b->tokens);
+    tsr_free(b->failures);
+    b->tokens = NULL;
+    b->failures = NULL;
+    return st;
+}
+
+/* Batches are small, so that a reader of the pipe sees lines soon. */
+static tsr_status encode_all(const settings *s, const tsr_tokenizer *t, size_t n,
+                             char *const *files, size_t *failed)
+{
+    size_t threads = (size_t)tsr_par_threads(), step = threads * 2;
+    batch b = {.set = s, .tokenizer = t};
+    tsr_status st;
+    TSR_GO(tsr_alloc(&b.works, threads, sizeof *b.works));
+    for (size_t i = 0; i < threads; i++)
+        TSR_GO(tsr_tokenizer_work_create(t, &b.works[i]));
+    for (size_t i = 0; i < n && tsr_output_open(); i += step) {
+        b.files = files + i;
+        TSR_GO(encode_batch(&b, n - i < step ? n - i : step, failed));
+    }
+out:
+    for (size_t i = 0; b.works && i < threads; i++)
+        tsr_tokenizer_work_destroy(b.works[i]);
+    tsr_free(b.works);
+    return st;
+}
+
+static tsr_status check(const settings *s, int n)
+{
+    if (s->tokenizers.count == 0)
+        TSR_FAIL(TSR_EARG, "encode: name a tokenizer with -t FILE");
+    if (s->with.count && n != 1)
+        TSR_FAIL(TSR_EARG, "--with belongs to one file, %d were given", n);
+    if (s->with.count > 3)
+        TSR_FAIL(TSR_EARG, "--with: at most 3 further files");
+    return TSR_OK;
+}
+
+static int run(const void *settings_, int n_operands, char *const *operands)
+{
+    const settings *s = settings_;
+    size_t failed = 0;
+    tsr_par_set_threads((int)s->threads);
+    tsr_status st = check(s, n_operands);
+    for (size_t i = 0; i < s->tokenizers.count && st == TSR_OK; i++) {
+        tsr_tokenizer *t = NULL;
+        st = tsr_tokenizer_open(s->tokenizers.items[i], s->modality, &t);
+        if (st == TSR_OK)
+            st = encode_all(s, t, (size_t)n_operands, operands, &failed);
+        tsr_tokenizer_destroy(t);
+    }
+    return tsr_finish_counted(st, failed);
+}
+
+const tsr_command tsr_cmd_encode = {
+    .name = "encode",
+    .operands = "FILE...",
+    .summary = "turn files into tokens, one line of JSON each",
+    .details =
+        "Each line holds the file's name, the modality, the grid, the local ids and the global ids. "
+        "tessera decode and tessera inspect - read such lines.\n"
+        "\n"
+        "A file that cannot be encoded is named on standard error and the rest go on; the exit code "
+        "is then 4.",
+    .min_operands = 1,
+    .max_operands = -1,
+    .options = options,
+    .n_options = sizeof options / sizeof options[0],
+    .settings_bytes = sizeof(settings),
+    .run = run,
+};

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tessera info: what is this file? */
+#include "base/file.h"
+#include "base/str.h"
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/preview.h"
+#include "nn/safetensors.h"
+#include "shards/corpus.h"
+#include "tokenizers/tokenizer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct settings {
+    int json, tensors;
+    const char *modality;
+} settings;
+
+static const tsr_option options[] = {
+    {"modality", 'm', TSR_OPT_STRING, offsetof(settings, modality), NULL, 0, 0, "NAME",
+     "modality of a published 4M tokenizer, whose file does not say it"},
+    {"tensors", 0, TSR_OPT_FLAG, offsetof(settings, tensors), NULL, 0, 0, NULL,
+     "list the tensors of a safetensors file"},
+    TSR_OPTION_JSON(settings),
+};
+
+/* --- corpora and shards --- */
+
+static tsr_status space_json(const tsr_token_space *s, json_t **out)
+{
+    char digest[TSR_DIGEST_CHARS];
+    tsr_digest_text(s->tokenizer, digest);
+    *out = json_pack("{s:s, s:s, s:[I,I], s:I, s:I, s:I, s:s, s:s}", "modality", s->modality,
+                     "layout", s->layout == TSR_LAYOUT_GRID ? "grid" : "sequence", "grid",
+                     (json_int_t)s->height, (json_int_t)s->width, "levels", (json_int_t)s->levels,
+                     "codebook_size", (json_int_t)s->codebook_size, "base", (json_int_t)s->base,
+                     "vocabulary", s->vocabulary, "tokenizer", digest);
+    if (!*out)
+        TSR_FAIL(TSR_ENOMEM, "%s could not be described", s->modality);
+    return TSR_OK;
+}
+
+static tsr_status describe_corpus(const char *path, json_t *into)
+{
+    tsr_manifest m = {0};
+    json_t *modalities = json_object();
+    uint64_t samples = 0;
+    tsr_status st;
+    TSR_GO(tsr_json_set(into, "kind", json_string("corpus")));
+    TSR_GO(tsr_manifest_read(path, &m));
+    for (size_t i = 0; i < m.n_shards; i++)
+        samples += m.shards[i].samples;
+    TSR_GO(tsr_json_set(into, "samples", json_integer((json_int_t)samples)));
+    TSR_GO(tsr_json_set(into, "shards", json_integer((json_int_t)m.n_shards)));
+    TSR_GO(tsr_json_set(into, "vocabulary", json_integer(tsr_manifest_vocabulary(&m))));
+    for (size_t i = 0; i < m.n_modalities; i++) {
+        json_t *v;
+        TSR_GO(space_json(&m.modalities[i].space, &v));
+        TSR_GO(tsr_json_set(modalities, m.modalities[i].space.modality, v));
+    }
+    TSR_GO(tsr_json_set(into, "modalities", json_incref(modalities)));
+out:
+    json_decref(modalities);
+    tsr_manifest_clear(&m);
+    return st;
+}
+
+static tsr_status describe_keys(const char *path, json_t *into)
+{
+    tsr_keys keys = {0};
+    TSR_TRY(tsr_keys_read(path, &keys));
+    json_t *v = json_pack("{s:s, s:I, s:s, s:s, s:I, s:I}", "kind", "keys", "shard",
+                          (json_int_t)keys.shard, "split", keys.split, "source", keys.source,
+                          "samples", (json_int_t)keys.samples, "crops", (json_int_t)keys.crops);
+    tsr_status st = v && json_object_update(into, v) == 0 ? TSR_OK : TSR_ENOMEM;
+    json_decref(v);
+    tsr_keys_clear(&keys);
+    return st;
+}
+
+static tsr_status describe_shard(const char *path, json_t *into)
+{
+    tsr_shard *shard = NULL;
+    json_t *space = NULL;
+    uint64_t counts[3] = {0};
+    tsr_status st;
+    if (tsr_starts_with(tsr_path_name(path), TSR_KEYS_NAME "-"))
+        return describe_keys(path, into);
+    TSR_GO(tsr_shard_open(path, &shard));
+    const tsr_shard_info *info = tsr_shard_get_info(shard);
+    for (uint64_t i = 0; i < info->samples; i++)
+        counts[tsr_shard_present(shard, i)]++;
+    TSR_GO(tsr_json_set(into, "kind", json_string("shard")));
+    TSR_GO(tsr_json_set(into, "shard", json_integer(info->shard)));
+    TSR_GO(space_json(&info->space, &space));
+    if (json_object_update(into, space) != 0)
+        TSR_GOFAIL(TSR_ENOMEM, "%s could not be described", path);
+    TSR_GO(tsr_json_set(into, "samples", json_integer((json_int_t)info->samples)));
+    TSR_GO(tsr_json_set(into, "crops", json_integer(info->crops)));
+    TSR_GO(tsr_json_set(into, "present", json_integer((json_int_t)counts[TSR_REAL])));
+    TSR_GO(tsr_json_set(into, "missing", json_integer((json_int_t)counts[TSR_MISSING])));
+    TSR_GO(tsr_json_set(into, "failed", json_integer((json_int_t)counts[TSR_FAILED])));
+out:
+    json_decref(space);
+    tsr_shard_close(shard);
+    return st;
+}
+
+/* --- tokenizers and models --- */
+
+static tsr_status describe_tokenizer(const tsr_tokenizer *t, json_t *into)
+{
+    json_t *v;
+    TSR_TRY(tsr_tokenizer_describe(t, &v));
+    tsr_status st = tsr_json_set(into, "kind", json_string("tokenizer"));
+    if (st == TSR_OK)
+        st = tsr_json_set(into, "tokenizer", v);
+    else
+        json_decref(v);
+    return st;
+}
+
+static tsr_status tensor_list(const tsr_safetensors *f, json_t *into)
+{
+    json_t *list = json_object();
+    tsr_status st = tsr_json_set(into, "tensors", list);
+    for (size_t i = 0; i < tsr_safetensors_count(f) && st == TSR_OK; i++) {
+        const tsr_stored *t = tsr_safetensors_at(f, i);
+        char shape[96], text[128];
+        tsr_shape_text(t->ndim, t->shape, shape, sizeof shape);
+        snprintf(text, sizeof text, "%s %s", tsr_dtype_name(t->dtype), shape);
+        st = tsr_json_set(list, t->name, json_string(text));
+    }
+    return st;
+}
+
+static tsr_status add_totals(const tsr_safetensors *f, json_t *into)
+{
+    json_t *types = json_object();
+    json_int_t values = 0, bytes = 0;
+    TSR_TRY(tsr_json_set(into, "element_types", types));
+    for (size_t i = 0; i < tsr_safetensors_count(f); i++) {
+        const tsr_stored *t = tsr_safetensors_at(f, i);
+        const char *name = tsr_dtype_name(t->dtype);
+        json_int_t had = json_integer_value(json_object_get(types, name));
+        TSR_TRY(tsr_json_set(types, name, json_integer(had + 1)));
+        values += (json_int_t)t->count;
+        bytes += (json_int_t)(t->count * tsr_dtype_bytes(t->dtype));
+    }
+    TSR_TRY(tsr_json_set(into, "tensor_count", json_integer((json_int_t)tsr_safetensors_count(f))));
+    TSR_TRY(tsr_json_set(into, "values", json_integer(values)));
+    return tsr_json_set(into, "data_bytes", json_integer(bytes));
+}
+
+/* A tokenizer where it is one; else tensors and metadata. Why it is not a tokenizer is said. */
+static tsr_status describe_safetensors(const char *path, const settings *s, json_t *into)
+{
+    tsr_safetensors *f = NULL;
+    tsr_tokenizer *t = NULL;
+    tsr_status st;
+    TSR_GO(tsr_safetensors_open(path, &f));
+    if (tsr_tokenizer_open(path, s->modality, &t) == TSR_OK) {
+        TSR_GO(describe_tokenizer(t, into));
+    } else {
+        TSR_GO(tsr_json_set(into, "kind", json_string("safetensors")));
+        TSR_GO(tsr_json_set(into, "not_a_tokenizer", json_string(tsr_error())));
+        TSR_GO(tsr_json_set(into, "metadata", json_deep_copy(tsr_safetensors_metadata(f))));
+    }
+    TSR_GO(add_totals(f, into));
+    if (s->tensors)
+        TSR_GO(tensor_list(f, into));
+out:
+    tsr_tokenizer_destroy(t);
+    tsr_safetensors_close(f);
+    return st;
+}
+
+static tsr_status describe_json(const char *path, const settings *s, json_t *into)
+{
+    tsr_tokenizer *t;
+    TSR_TRY(tsr_tokenizer_open(path, s->modality, &t));
+    tsr_status st = describe_tokenizer(t, into);
+    tsr_tokenizer_destroy(t);
+    return st;
+}
+
+/* --- which of them --- */
+
+static tsr_status first_bytes(const char *path, char head[9])
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        TSR_FAIL(TSR_ENOENT, "%s: cannot be opened", path);
+    size_t n = fread(head, 1, 8, f);
+    head[n] = '\0';
+    fclose(f);
+    if (n == 0)
+        TSR_FAIL(TSR_EFORMAT, "%s: is empty", path);
+    return TSR_OK;
+}
+
+static tsr_status describe(const char *path, const settings *s, json_t *into)
+{
+    char head[9];
+    uint64_t bytes;
+    int64_t mtime;
+    TSR_TRY(tsr_json_set(into, "path", json_string(path)));
+    if (tsr_is_folder(path))
+        return describe_corpus(path, into);
+    TSR_TRY(tsr_file_stat(path, &bytes, &mtime));
+    TSR_TRY(tsr_json_set(into, "bytes", json_integer((json_int_t)bytes)));
+    TSR_TRY(first_bytes(path, head));
+    if (strcmp(tsr_path_name(path), "corpus.h5") == 0)
+        return tsr_json_set(into, "kind", json_string("links to all shards of a corpus"));
+    if (memcmp(head, "\x89HDF\r\n\x1a\n", 8) == 0)
+        return describe_shard(path, into);
+    if (head[strspn(head, " \t\r\n")] == '{')
+        return describe_json(path, s, into);
+    return describe_safetensors(path, s, into);
+}
+
+static tsr_status info(const char *path, const settings *s, const tsr_screen *screen)
+{
+    json_t *v = json_object();
+    tsr_status st = describe(path, s, v);
+    if (st == TSR_OK)
+        st = s->json ? tsr_print_json(v, 1) : tsr_show_fields(screen, v);
+    json_decref(v);
+    return st;
+}
+
+static int run(const void *settings_, int n_operands, char *const *operands)
+{
+    tsr_screen screen;
+    tsr_screen_init(&screen, TSR_COLOUR_NONE);
+    tsr_status first = TSR_OK;
+    for (int i = 0; i < n_operands; i++) {
+        tsr_status st = info(operands[i], settings_, &screen);
+        if (st != TSR_OK && n_operands > 1)
+            tsr_say("%s", tsr_error());
+        first = first == TSR_OK ? st : first;
+    }
+    if (first == TSR_OK || n_operands == 1)
+        return tsr_finish(first);
+    return tsr_finish_counted(TSR_OK, 1);
+}
+
+const tsr_command tsr_cmd_info = {
+    .name = "info",
+    .operands = "FILE...",
+    .summary = "tell what a file is: tokenizer, model, shard, corpus",
+    .details =
+        "Tokenizers (ours and those of 4M): tokens and grid of a sample, input range and "
+        "normalisation, resize rule, codebook sizes, whether encoder and decoder are there, bits of a "
+        "sample, hash. Shards, keys files and corpora: what they hold. Other safetensors files: "
+        "metadata and tensors.",
+    .min_operands = 1,
+    .max_operands = -1,
+    .options = options,
+    .n_options = sizeof options / sizeof options[0],
+    .settings_bytes = sizeof(settings),
+    .run = run,
+};

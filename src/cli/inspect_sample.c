@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tessera inspect: one sample of a corpus. */
+#include "cli/inspect.h"
+
+#include "base/mem.h"
+#include "cli/console.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static tsr_status find_sample(tsr_corpus *c, const char *name, uint64_t *sample)
+{
+    tsr_status st = tsr_corpus_find(c, name, sample);
+    if (st != TSR_ENOENT || !*name || name[strspn(name, "0123456789")])
+        return st;
+    unsigned long long number = strtoull(name, NULL, 10);
+    if (number >= tsr_corpus_samples(c))
+        TSR_FAIL(TSR_ENOENT, "%s: no sample has the key or number %s; there are %llu",
+                 tsr_corpus_path(c), name, (unsigned long long)tsr_corpus_samples(c));
+    *sample = number;
+    return TSR_OK;
+}
+
+static tsr_status show_sequence(const tsr_screen *screen, const tsr_toolbox *tools,
+                                const tsr_token_space *space, const tsr_tokens *tokens)
+{
+    const char **pieces;
+    TSR_TRY(tsr_alloc(&pieces, tokens->count, sizeof *pieces));
+    tsr_toolbox_pieces(tools, space, tokens->ids, tokens->count, pieces);
+    tsr_show_pieces(screen, tokens->ids, pieces, tokens->count);
+    tsr_free(pieces);
+    return TSR_OK;
+}
+
+tsr_status tsr_inspect_tokens(const tsr_screen *screen, const tsr_toolbox *tools,
+                              const tsr_token_space *space, const tsr_tokens *tokens)
+{
+    tsr_media media = {0};
+    if (space->layout == TSR_LAYOUT_SEQUENCE)
+        TSR_TRY(show_sequence(screen, tools, space, tokens));
+    else
+        TSR_TRY(tsr_show_tokens(screen, tokens, space));
+    const tsr_tool *tool = tsr_toolbox_find(tools, space);
+    if (!tool)
+        return TSR_OK;
+    TSR_TRY(tsr_tokenizer_decode(tool->tokenizer, tool->work, tokens, &media));
+    tsr_status st = tsr_show_media(screen, &media, tsr_tokenizer_kind_name(tool->tokenizer));
+    tsr_media_clear(&media);
+    return st;
+}
+
+static const char *present_name(tsr_present p)
+{
+    static const char *const names[] = {"missing", "present", "failed"};
+    return names[p];
+}
+
+static tsr_status show_modality(tsr_corpus *c, const tsr_toolbox *tools, const tsr_modality *m,
+                                uint64_t sample, uint32_t crop, const tsr_screen *screen)
+{
+    tsr_tokens tokens = {0};
+    tsr_present present;
+    TSR_TRY(tsr_corpus_read(c, m->space.modality, sample, crop, &tokens, &present));
+    fprintf(screen->out, "\n%s", m->space.modality);
+    if (m->crops > 1)
+        fprintf(screen->out, ", crop %u", crop);
+    fprintf(screen->out, ": %zu tokens%s%s\n", tokens.count, present == TSR_REAL ? "" : ", ",
+            present == TSR_REAL ? "" : present_name(present));
+    tsr_status st = tokens.count ? tsr_inspect_tokens(screen, tools, &m->space, &tokens) : TSR_OK;
+    tsr_tokens_clear(&tokens);
+    return st;
+}
+
+static tsr_status modality_json(tsr_corpus *c, const tsr_modality *m, uint64_t sample,
+                                uint32_t crop, json_t *list)
+{
+    tsr_tokens tokens = {0};
+    tsr_present present;
+    json_t *ids = json_array();
+    tsr_status st;
+    TSR_GO(tsr_corpus_read(c, m->space.modality, sample, crop, &tokens, &present));
+    for (size_t i = 0; i < tokens.count; i++)
+        TSR_GO(tsr_json_append(ids, json_integer(tokens.ids[i])));
+    TSR_GO(tsr_json_append(
+        list, json_pack("{s:s, s:I, s:s, s:[I,I], s:I, s:I, s:O}", "modality", m->space.modality,
+                        "crop", (json_int_t)crop, "state", present_name(present), "grid",
+                        (json_int_t)m->space.height, (json_int_t)m->space.width, "levels",
+                        (json_int_t)m->space.levels, "base", (json_int_t)m->space.base, "ids", ids)));
+out:
+    json_decref(ids);
+    tsr_tokens_clear(&tokens);
+    return st;
+}
+
+tsr_status tsr_inspect_sample(tsr_corpus *c, const tsr_toolbox *tools, const char *name,
+                              const tsr_screen *screen, json_t **json)
+{
+    uint64_t sample;
+    char *key = NULL;
+    json_t *list = json_array(), *value = NULL;
+    const tsr_manifest *man = tsr_corpus_manifest(c);
+    tsr_status st;
+    TSR_GO(find_sample(c, name, &sample));
+    TSR_GO(tsr_corpus_key(c, sample, &key));
+    if (!json) {
+        fprintf(screen->out, "sample %llu: ", (unsigned long long)sample);
+        tsr_put_text(screen->out, key);
+        fputc('\n', screen->out);
+    }
+    for (size_t i = 0; i < man->n_modalities; i++)
+        for (uint32_t crop = 0; crop < man->modalities[i].crops; crop++) {
+            if (json)
+                TSR_GO(modality_json(c, &man->modalities[i], sample, crop, list));
+            else
+                TSR_GO(show_modality(c, tools, &man->modalities[i], sample, crop, screen));
+        }
+    value = json_pack("{s:I, s:s, s:O}", "sample", (json_int_t)sample, "key", key, "modalities",
+                      list);
+    if (!value)
+        TSR_GOFAIL(TSR_ENOMEM, "sample %s could not be described", name);
+    if (json) {
+        *json = value;
+        value = NULL;
+    }
+out:
+    json_decref(value);
+    json_decref(list);
+    tsr_free(key);
+    return st;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tessera inspect --png: contact sheets of original, reconstruction and token map. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/inspect.h"
+#include "cli/picture.h"
+#include "codecs/codec.h"
+#include "pipeline/source.h"
+
+#include <string.h>
+
+#define COLUMNS 3
+#define SIDE    128
+
+/* One modality's sheet in the making. */
+typedef struct sheet {
+    tsr_corpus *corpus;
+    const tsr_modality *modality;
+    const tsr_tool *tool;
+    tsr_source *source; /* NULL: no originals */
+    tsr_image *pictures;
+    size_t rows, max_rows;
+} sheet;
+
+static int source_find(const tsr_source *s, const char *key, size_t *at)
+{
+    size_t lo = 0, hi = tsr_source_count(s);
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int order = strcmp(tsr_source_key(s, mid), key);
+        if (order == 0) {
+            *at = mid;
+            return 1;
+        }
+        if (order < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return 0;
+}
+
+/* The original as the decoder should give it: cropped, resized, converted. Without a tokenizer, the
+ * file as it is. An original that cannot be shown leaves its place empty. */
+static tsr_status add_original(const sheet *s, uint64_t sample, tsr_image *out)
+{
+    const char *kind = s->tool ? tsr_tokenizer_kind_name(s->tool->tokenizer)
+                               : s->modality->space.modality;
+    char *key = NULL;
+    size_t at;
+    tsr_view view;
+    tsr_media file = {0}, target = {0};
+    tsr_status st;
+    TSR_GO(tsr_corpus_key(s->corpus, sample, &key));
+    if (!source_find(s->source, key, &at) || !tsr_source_path(s->source, at, 0))
+        goto out;
+    TSR_GO(tsr_corpus_view(s->corpus, sample, 0, &view));
+    TSR_GO(tsr_source_read(s->source, at, 0, NULL, &file));
+    tsr_inputs inputs = {.media = {&file}, .count = 1, .view = view.crop.height ? &view : NULL};
+    if (s->tool)
+        TSR_GO(tsr_tokenizer_target(s->tool->tokenizer, s->tool->work, &inputs, &target));
+    st = tsr_picture_of_media(s->tool ? &target : &file, kind, out);
+out:
+    tsr_media_clear(&target);
+    tsr_media_clear(&file);
+    tsr_free(key);
+    return st == TSR_ENOMEM ? st : TSR_OK;
+}
+
+static tsr_status add_row(sheet *s, uint64_t sample, const tsr_tokens *tokens)
+{
+    tsr_image *row = s->pictures + s->rows * COLUMNS;
+    const tsr_token_space *space = &s->modality->space;
+    tsr_media media = {0};
+    s->rows++;
+    if (s->source)
+        TSR_TRY(add_original(s, sample, &row[0]));
+    if (s->tool) {
+        TSR_TRY(tsr_tokenizer_decode(s->tool->tokenizer, s->tool->work, tokens, &media));
+        tsr_status st = tsr_picture_of_media(&media, tsr_tokenizer_kind_name(s->tool->tokenizer),
+                                             &row[1]);
+        tsr_media_clear(&media);
+        if (st != TSR_OK && st != TSR_EUNSUPPORTED)
+            return st;
+    }
+    return tsr_picture_of_tokens(tokens, space, space->levels > 8 ? space->levels : 8, &row[2]);
+}
+
+static tsr_status fill(sheet *s)
+{
+    uint64_t samples = tsr_corpus_samples(s->corpus);
+    for (uint64_t i = 0; i < samples && s->rows < s->max_rows; i++) {
+        tsr_tokens tokens = {0};
+        tsr_present present;
+        TSR_TRY(tsr_corpus_read(s->corpus, s->modality->space.modality, i, 0, &tokens, &present));
+        tsr_status st = tokens.count ? add_row(s, i, &tokens) : TSR_OK;
+        tsr_tokens_clear(&tokens);
+        TSR_TRY(st);
+    }
+    return TSR_OK;
+}
+
+static tsr_status write_sheet(const sheet *s, const char *folder, json_t *written)
+{
+    tsr_media out = {.kind = TSR_MEDIA_IMAGE};
+    char *path = NULL;
+    tsr_status st;
+    TSR_GO(tsr_picture_sheet(s->pictures, s->rows, COLUMNS, SIDE, &out.as.image));
+    TSR_GO(tsr_format(&path, "%s/%s.png", folder, s->modality->space.modality));
+    TSR_GO(tsr_media_write(path, &out, NULL));
+    TSR_GO(tsr_json_append(written, json_string(path)));
+out:
+    tsr_media_clear(&out);
+    tsr_free(path);
+    return st;
+}
+
+static tsr_status make_sheet(sheet *s, const char *source, const char *folder, json_t *written)
+{
+    const char *modality = s->modality->space.modality;
+    const char *split = tsr_corpus_manifest(s->corpus)->n_shards
+                            ? tsr_corpus_manifest(s->corpus)->shards[0].split : "";
+    tsr_status st;
+    TSR_GO(tsr_alloc(&s->pictures, s->max_rows * COLUMNS, sizeof *s->pictures));
+    /* A tree without this modality, or without splits, has no originals for it. */
+    if (source && tsr_source_open(source, split, &modality, 1, &s->source) != TSR_OK &&
+        tsr_source_open(source, NULL, &modality, 1, &s->source) != TSR_OK)
+        s->source = NULL;
+    TSR_GO(fill(s));
+    if (s->rows)
+        TSR_GO(write_sheet(s, folder, written));
+out:
+    for (size_t i = 0; s->pictures && i < s->max_rows * COLUMNS; i++)
+        tsr_image_clear(&s->pictures[i]);
+    tsr_free(s->pictures);
+    tsr_source_close(s->source);
+    return st;
+}
+
+tsr_status tsr_inspect_sheets(tsr_corpus *c, const tsr_toolbox *tools, const char *source,
+                              const char *folder, size_t samples, json_t *written)
+{
+    const tsr_manifest *m = tsr_corpus_manifest(c);
+    TSR_TRY(tsr_make_folders(folder));
+    for (size_t i = 0; i < m->n_modalities; i++) {
+        sheet s = {.corpus = c, .modality = &m->modalities[i], .max_rows = samples,
+                   .tool = tsr_toolbox_find(tools, &m->modalities[i].space)};
+        TSR_TRY(make_sheet(&s, source, folder, written));
+    }
+    return TSR_OK;
+}

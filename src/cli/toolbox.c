@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tokenizers a command works with. */
+#include "cli/toolbox.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+static void clear_tool(tsr_tool *t)
+{
+    tsr_tokenizer_work_destroy(t->work);
+    tsr_tokenizer_destroy(t->tokenizer);
+    tsr_free(t->path);
+    *t = (tsr_tool){0};
+}
+
+static tsr_status add_file(tsr_toolbox *b, const char *path, const char *hint)
+{
+    tsr_tool tool = {0};
+    tsr_status st;
+    TSR_GO(tsr_room(&b->tools, b->count, &b->cap, sizeof *b->tools));
+    TSR_GO(tsr_tokenizer_open(path, hint, &tool.tokenizer));
+    TSR_GO(tsr_tokenizer_work_create(tool.tokenizer, &tool.work));
+    TSR_GO(tsr_strdup(&tool.path, path));
+    b->tools[b->count++] = tool;
+    tool = (tsr_tool){0};
+    /* Only a text tokenizer's own file names the pieces; others of the text range refer to it. */
+    if (!b->text && strcmp(tsr_path_extension(path), "json") == 0 &&
+        tsr_text_open(path, &b->text) != TSR_OK)
+        b->text = NULL;
+out:
+    clear_tool(&tool);
+    return st;
+}
+
+static int looks_like_tokenizer(const char *name)
+{
+    const char *extension = tsr_path_extension(name);
+    return strcmp(extension, "safetensors") == 0 || strcmp(extension, "json") == 0;
+}
+
+tsr_status tsr_toolbox_add(tsr_toolbox *b, const char *path, const char *hint)
+{
+    tsr_names names = {0};
+    tsr_status st;
+    if (!tsr_is_folder(path))
+        return add_file(b, path, hint);
+    TSR_GO(tsr_walk_folder(path, 1, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        char *full;
+        if (!looks_like_tokenizer(names.names[i]))
+            continue;
+        TSR_GO(tsr_path_join(&full, path, names.names[i]));
+        tsr_status opened = add_file(b, full, hint);
+        tsr_free(full);
+        if (opened == TSR_ENOMEM)
+            st = opened;
+    }
+out:
+    tsr_names_clear(&names);
+    return st;
+}
+
+void tsr_toolbox_clear(tsr_toolbox *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        clear_tool(&b->tools[i]);
+    tsr_free(b->tools);
+    tsr_text_destroy(b->text);
+    *b = (tsr_toolbox){0};
+}
+
+const tsr_tool *tsr_toolbox_find(const tsr_toolbox *b, const tsr_token_space *space)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (tsr_digest_equal(tsr_tokenizer_space(b->tools[i].tokenizer)->tokenizer,
+                             space->tokenizer))
+            return &b->tools[i];
+    return NULL;
+}
+
+void tsr_toolbox_pieces(const tsr_toolbox *b, const tsr_token_space *space, const uint32_t *ids,
+                        size_t count, const char **pieces)
+{
+    int known = b->text && strcmp(space->vocabulary, "text") == 0;
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = known ? tsr_text_token(b->text, ids[i]) : NULL;
+}

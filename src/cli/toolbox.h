@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tokenizers a command works with: opened from files or folders, found by digest. */
+#ifndef TSR_CLI_TOOLBOX_H
+#define TSR_CLI_TOOLBOX_H
+
+#include "base/options.h"
+#include "base/status.h"
+#include "tokenizers/text.h"
+#include "tokenizers/tokenizer.h"
+
+#define TSR_OPTION_TOKENIZERS(settings)                                                            \
+    {"tokenizers", 't', TSR_OPT_LIST, offsetof(settings, tokenizers), NULL, 0, 0, "PATH",          \
+     "tokenizer file, or folder of them, to decode with; repeat for more"}
+
+/* One tokenizer and scratch for the main thread. */
+typedef struct tsr_tool {
+    tsr_tokenizer *tokenizer;
+    tsr_tokenizer_work *work;
+    char *path;
+} tsr_tool;
+
+typedef struct tsr_toolbox {
+    tsr_tool *tools;
+    size_t count, cap;
+    tsr_text *text; /* names the ids of the shared text range; NULL: none was found */
+} tsr_toolbox;
+
+/* Add a tokenizer file, or what a folder holds of them (*.safetensors, *.json; files there that are
+ * no tokenizers are passed over). hint: as tsr_tokenizer_open.
+ * Errors   those of opening a file that was named. */
+TSR_USE tsr_status tsr_toolbox_add(tsr_toolbox *b, const char *path, const char *hint);
+void tsr_toolbox_clear(tsr_toolbox *b);
+
+/* The tool whose tokenizer made tokens of this space, or NULL. */
+const tsr_tool *tsr_toolbox_find(const tsr_toolbox *b, const tsr_token_space *space);
+
+/* Texts of ids of the text range into pieces[count], borrowed; entries are NULL where unknown. */
+void tsr_toolbox_pieces(const tsr_toolbox *b, const tsr_token_space *space, const uint32_t *ids,
+                        size_t count, const char **pieces);
+
+#endif
