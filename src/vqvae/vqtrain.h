@@ -70,11 +70,12 @@ typedef struct tsr_vqtrain_report {
 } tsr_vqtrain_report;
 
 /* One step. Errors: TSR_EARG for a malformed batch; TSR_ENUMERIC when loss or gradients are not
- * finite: weights and codebook are then as before the step. */
+ * finite: weights and codebook are then as before the step (but for a codebook that k-means had
+ * to make first). */
 TSR_USE tsr_status tsr_vqtrain_step(tsr_vqtrain *t, const tsr_vqtrain_batch *b,
                                     tsr_vqtrain_report *r);
 
-/* Loss parts and code use without changing anything. */
+/* Reconstruction loss and code use of a batch, changing nothing; commitment is left out (0). */
 TSR_USE tsr_status tsr_vqtrain_evaluate(tsr_vqtrain *t, const tsr_vqtrain_batch *b,
                                         tsr_vqtrain_report *r);
 
@@ -90,7 +91,8 @@ const uint64_t *tsr_vqtrain_usage(tsr_vqtrain *t, int reset);
 TSR_USE tsr_status tsr_vqtrain_save(const tsr_vqtrain *t, const char *path, const json_t *state);
 TSR_USE tsr_status tsr_vqtrain_restore(tsr_vqtrain *t, const char *path, json_t **state);
 
-/* What an executor of these options needs, before anything is allocated. */
+/* Memory of weights, optimizer and networks, before the networks' part is allocated (the first step
+ * does that). */
 TSR_USE tsr_status tsr_vqtrain_bytes(const tsr_vqtrain *t, size_t *bytes);
 
 #endif
