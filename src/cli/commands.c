@@ -9,8 +9,14 @@
 #define MAX_COMMANDS 64
 
 const tsr_command *const tsr_commands[] = {
-    &tsr_cmd_encode, &tsr_cmd_decode,    &tsr_cmd_roundtrip,
-    &tsr_cmd_inspect, &tsr_cmd_info,     &tsr_cmd_help,
+    &tsr_cmd_encode,
+    &tsr_cmd_decode,
+    &tsr_cmd_roundtrip,
+    &tsr_cmd_tokenize,
+    &tsr_cmd_verify,
+    &tsr_cmd_inspect,
+    &tsr_cmd_info,
+    &tsr_cmd_help,
 };
 const size_t tsr_n_commands = sizeof tsr_commands / sizeof tsr_commands[0];
 

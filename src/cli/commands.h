@@ -12,6 +12,8 @@ extern const tsr_command tsr_cmd_help;
 extern const tsr_command tsr_cmd_info;
 extern const tsr_command tsr_cmd_inspect;
 extern const tsr_command tsr_cmd_roundtrip;
+extern const tsr_command tsr_cmd_tokenize;
+extern const tsr_command tsr_cmd_verify;
 
 /* All of them in the order of `tessera help`, and their number. */
 extern const tsr_command *const tsr_commands[];

@@ -106,6 +106,8 @@ static tsr_status write_sound(const char *name, const tsr_sound *s, int format, 
     SF_VIRTUAL_IO io = {vio_length, vio_seek, vio_read, vio_write, vio_tell};
     SF_INFO info = {.samplerate = (int)s->rate_hz, .channels = (int)s->channels, .format = format};
     f = sf_open_virtual(&io, SFM_WRITE, &info, &m);
+    if (m.failed)
+        TSR_GOFAIL(TSR_ENOMEM, "%s: no memory for the sound's bytes", name);
     if (!f)
         TSR_GOFAIL(TSR_EUNSUPPORTED, "%s: libsndfile cannot write %zu channels at %g Hz in this "
                    "format", name, s->channels, s->rate_hz);
@@ -114,13 +116,18 @@ static tsr_status write_sound(const char *name, const tsr_sound *s, int format, 
     sf_count_t n = (sf_count_t)s->frames;
     sf_count_t done = is_float ? sf_writef_float(f, s->data, n) : sf_writef_short(f, words, n);
     int closed = sf_close(f);
-    if (done != n || closed != 0 || m.failed)
+    f = NULL;
+    if (m.failed)
+        TSR_GOFAIL(TSR_ENOMEM, "%s: no memory for the sound's bytes", name);
+    if (done != n || closed != 0)
         TSR_GOFAIL(TSR_EIO, "%s: only %lld of %lld frames were written", name, (long long)done,
                    (long long)n);
     *data = m.b.s;
     *bytes = m.b.len;
     m.b.s = NULL;
 out:
+    if (f)
+        sf_close(f);
     tsr_free(m.b.s);
     tsr_free(words);
     return st;

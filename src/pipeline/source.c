@@ -291,6 +291,11 @@ static tsr_status digest_file(tsr_hasher *h, const entry *e)
     return TSR_OK;
 }
 
+tsr_status tsr_source_mark(const tsr_source *s, size_t i, size_t f, tsr_hasher *h)
+{
+    return digest_file(h, s->files[i * s->n_folders + f]);
+}
+
 tsr_status tsr_source_digest(const tsr_source *s, size_t first, size_t count, tsr_digest *out)
 {
     tsr_status st = TSR_OK;

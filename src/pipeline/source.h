@@ -48,6 +48,10 @@ const char *tsr_source_conflict(const tsr_source *s, size_t i);
 TSR_USE tsr_status tsr_source_read(const tsr_source *s, size_t i, size_t f,
                                    const tsr_read_options *options, tsr_media *out);
 
+/* Feed what tells a change of sample i in folder f to a digest: name, size and modification time of
+ * its file, or that there is none. */
+TSR_USE tsr_status tsr_source_mark(const tsr_source *s, size_t i, size_t f, tsr_hasher *h);
+
 /* Digest of what samples [first, first + count) are made of: keys, and name, size and modification
  * time of every file. Equal digests mean that a shard made from them need not be made again. */
 TSR_USE tsr_status tsr_source_digest(const tsr_source *s, size_t first, size_t count,

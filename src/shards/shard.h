@@ -55,6 +55,9 @@ TSR_USE tsr_status tsr_shard_writer_put(tsr_shard_writer *w, uint64_t row,
 /* Record that `row` failed, with the reason (kept up to 1,023 bytes). Thread-safe as put. */
 TSR_USE tsr_status tsr_shard_writer_fail(tsr_shard_writer *w, uint64_t row, const char *reason);
 
+/* Say which keys the rows belong to, when they were not known yet at create. */
+void tsr_shard_writer_align(tsr_shard_writer *w, tsr_digest keys);
+
 /* Reason of a failed row, NULL for others; borrowed until destroy. */
 const char *tsr_shard_writer_reason(const tsr_shard_writer *w, uint64_t row);
 

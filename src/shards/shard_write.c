@@ -130,6 +130,11 @@ tsr_status tsr_shard_writer_fail(tsr_shard_writer *w, uint64_t row, const char *
     return TSR_OK;
 }
 
+void tsr_shard_writer_align(tsr_shard_writer *w, tsr_digest keys)
+{
+    w->info.keys = keys;
+}
+
 const char *tsr_shard_writer_reason(const tsr_shard_writer *w, uint64_t row)
 {
     return row < w->info.samples ? w->reason[row] : NULL;

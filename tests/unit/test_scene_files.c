@@ -292,6 +292,30 @@ static void a_stop_keeps_what_is_done(void **state)
     assert_int_equal(files, again);
 }
 
+/* Whichever allocation fails, the run says so and leaves no sample that is not whole. */
+static void memory_may_run_out(void **state)
+{
+    (void)state;
+    tsr_scene_tally t;
+    tsr_status st = TSR_ENOMEM;
+    long n = 0;
+    tsr_scene_plan p = plan_of(fresh("memory"));
+    p.count = 1;
+    p.size = 16;
+    p.force = 1;
+    tsr_par_set_threads(1);
+    for (n = 1; st != TSR_OK && n < 2000; n++) {
+        tsr_mem_fail_after(n);
+        st = tsr_scene_render(&p, NULL, &t);
+        tsr_mem_fail_after(0);
+        if (st != TSR_OK && st != TSR_ENOMEM)
+            fail_msg("allocation %ld: %s", n, tsr_error());
+    }
+    tsr_par_set_threads(0);
+    assert_true(n > 20 && n < 2000);
+    assert_int_equal(t.written, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +328,7 @@ int main(void)
         cmocka_unit_test(words_are_read),
         cmocka_unit_test(splits_are_even),
         cmocka_unit_test(a_stop_keeps_what_is_done),
+        cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A table of tokenizer kinds for tests of the corpus job, linked instead of the real one: small
+ * kinds with exact results that need neither training nor files.
+ *   test-means  pictures: mean of each quarter of the crop, 0..255
+ *   test-bytes  texts: their bytes; a text that holds "bad" fails */
+#include "tokenizers/kind.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *origin)
+{
+    int means = strcmp(t->kind->name, "test-means") == 0;
+    (void)origin;
+    json_int_t salt = json_integer_value(json_object_get(config, "salt"));
+    t->space = (tsr_token_space){.layout = means ? TSR_LAYOUT_GRID : TSR_LAYOUT_SEQUENCE,
+                                 .height = means ? 2 : 1, .width = means ? 2 : 1, .levels = 1,
+                                 .codebook_size = 256, .tokenizer = {(uint64_t)salt, 1}};
+    snprintf(t->space.modality, sizeof t->space.modality, "%s",
+             json_string_value(json_object_get(config, "modality")));
+    snprintf(t->space.vocabulary, sizeof t->space.vocabulary, "%s",
+             means ? t->space.modality : "text");
+    return TSR_OK;
+}
+
+static void destroy(tsr_tokenizer *t)
+{
+    (void)t;
+}
+
+static tsr_status describe(const tsr_tokenizer *t, json_t *into)
+{
+    (void)t;
+    (void)into;
+    return TSR_OK;
+}
+
+static uint32_t mean_of(const tsr_image *im, tsr_crop c, int quarter)
+{
+    int32_t top = c.top + quarter / 2 * (c.height / 2), left = c.left + quarter % 2 * (c.width / 2);
+    uint64_t sum = 0, n = 0;
+    for (int32_t y = top; y < top + (c.height + 1) / 2; y++) {
+        const uint8_t *row = tsr_image_row(im, (size_t)y);
+        for (int32_t x = left; x < left + (c.width + 1) / 2; x++, n++)
+            sum += row[(size_t)x * im->channels];
+    }
+    return (uint32_t)(sum / n);
+}
+
+static tsr_status encode_means(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                               tsr_tokens *out)
+{
+    (void)t;
+    (void)w;
+    if (in->media[0]->kind != TSR_MEDIA_IMAGE || in->media[0]->as.image.pixel != TSR_PIXEL_U8)
+        TSR_FAIL(TSR_EARG, "a picture of bytes was expected");
+    const tsr_image *im = &in->media[0]->as.image;
+    tsr_crop c = in->view ? in->view->crop : tsr_crop_centre(im->height, im->width);
+    TSR_TRY(tsr_tokens_init(out, 4));
+    for (int q = 0; q < 4; q++)
+        out->ids[c.flip ? q ^ 1 : q] = mean_of(im, c, q);
+    return TSR_OK;
+}
+
+static tsr_status encode_bytes(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                               tsr_tokens *out)
+{
+    (void)t;
+    (void)w;
+    if (in->media[0]->kind != TSR_MEDIA_TEXT)
+        TSR_FAIL(TSR_EARG, "a text was expected");
+    if (strstr(in->media[0]->as.text.s, "bad"))
+        TSR_FAIL(TSR_EFORMAT, "the text is bad");
+    TSR_TRY(tsr_tokens_init(out, in->media[0]->as.text.bytes));
+    for (size_t i = 0; i < out->count; i++)
+        out->ids[i] = (unsigned char)in->media[0]->as.text.s[i];
+    return TSR_OK;
+}
+
+static const tsr_kind means = {.name = "test-means", .create = create, .destroy = destroy,
+                               .describe = describe, .encode = encode_means};
+static const tsr_kind bytes = {.name = "test-bytes", .create = create, .destroy = destroy,
+                               .describe = describe, .encode = encode_bytes};
+
+const tsr_kind *const tsr_kinds[] = {&means, &bytes, NULL};
+
+tsr_status tsr_kind_find(const char *name, const char *origin, const tsr_kind **out)
+{
+    for (size_t i = 0; tsr_kinds[i]; i++) {
+        if (strcmp(tsr_kinds[i]->name, name) == 0) {
+            *out = tsr_kinds[i];
+            return TSR_OK;
+        }
+    }
+    TSR_FAIL(TSR_EUNSUPPORTED, "%s: no kind \"%s\"", origin, name);
+}
