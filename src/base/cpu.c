@@ -2,6 +2,7 @@
  * CPU levels. */
 #include "base/cpu.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 #include <unistd.h>
 #endif
 
-static int limit = -1;
+/* The level in force + 1; 0: not found out yet. Kernels ask often, so it is kept. */
+static atomic_int current;
 
 static const char *const names[] = {"ref", "avx2", "avx512"};
 
@@ -36,16 +38,28 @@ static int level_named(const char *name)
     return TSR_CPU_AVX512;
 }
 
-tsr_cpu_level tsr_cpu(void)
+/* The machine's best, lowered by the environment. */
+static int allowed_level(void)
 {
     int level = (int)machine_level(), asked = level_named(getenv("TESSERA_CPU"));
-    level = asked < level ? asked : level;
-    return (tsr_cpu_level)(limit >= 0 && limit < level ? limit : level);
+    return asked < level ? asked : level;
+}
+
+tsr_cpu_level tsr_cpu(void)
+{
+    int level = atomic_load_explicit(&current, memory_order_relaxed);
+    if (level == 0) {
+        level = allowed_level() + 1;
+        atomic_store_explicit(&current, level, memory_order_relaxed);
+    }
+    return (tsr_cpu_level)(level - 1);
 }
 
 void tsr_cpu_limit(tsr_cpu_level level)
 {
-    limit = (int)level;
+    int most = allowed_level();
+    atomic_store_explicit(&current, ((int)level < most ? (int)level : most) + 1,
+                          memory_order_relaxed);
 }
 
 int tsr_cpu_bf16(void)

@@ -22,9 +22,9 @@ static inline tsr_bf16 tsr_float_bf16(float f)
 {
     uint32_t u;
     memcpy(&u, &f, sizeof u);
-    uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    uint32_t nan = (u >> 16) | 0x40u;
-    return (tsr_bf16)((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+    uint32_t rounded = u + 0x7fffu + ((u >> 16) & 1u);
+    uint32_t chosen = f == f ? rounded : u | 0x400000u; /* a form that loops turn into vectors */
+    return (tsr_bf16)(chosen >> 16);
 }
 
 /* Arrays, at the CPU level in force; no overlap. */

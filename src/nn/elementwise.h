@@ -21,6 +21,9 @@ typedef struct tsr_elementwise {
     void (*column_sums_half)(float *out, const tsr_bf16 *x, size_t rows, size_t width,
                              size_t stride);
 
+    /* out = x + b, rounded to bf16. */
+    void (*add_to_half)(tsr_bf16 *out, const float *x, const float *b, size_t n);
+
     void (*to_half)(tsr_bf16 *out, const float *x, size_t n);
     void (*to_float)(float *out, const tsr_bf16 *x, size_t n);
 } tsr_elementwise;

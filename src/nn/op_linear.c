@@ -179,35 +179,47 @@ static tsr_map map_of(tsr_act act)
     return act == TSR_ACT_GELU ? TSR_MAP_GELU : act == TSR_ACT_TANH ? TSR_MAP_TANH : TSR_MAP_SILU;
 }
 
-static void store(const tsr_operand *o, size_t at, const float *from, size_t n)
+static void store(const tsr_elementwise *e, const tsr_operand *o, size_t at, const float *from,
+                  size_t n)
 {
     if (!o->data)
         return;
     if (o->dtype == TSR_BF16)
-        tsr_elementwise_now()->to_half((tsr_bf16 *)o->data + at, from, n);
+        e->to_half((tsr_bf16 *)o->data + at, from, n);
     else
         memcpy((float *)o->data + at, from, n * sizeof *from);
 }
 
-/* Bias, activation and storage of a block of `rows` x n results. */
-static void finish(const tsr_op_call *c, float *result, size_t rows, size_t row0, size_t col0,
-                   size_t n)
+/* Bias and storage of a block of `rows` x n results, in one pass. */
+static void finish_plain(const tsr_op_call *c, float *result, const float *bias, size_t rows,
+                         size_t at, size_t n)
+{
+    const tsr_elementwise *e = tsr_elementwise_now();
+    size_t outer = tsr_width(&c->out[0]);
+    for (size_t i = 0; i < rows; i++, at += outer, result += n) {
+        if (!bias)
+            store(e, &c->out[0], at, result, n);
+        else if (c->out[0].dtype == TSR_BF16)
+            e->add_to_half((tsr_bf16 *)c->out[0].data + at, result, bias, n);
+        else
+            e->add((float *)c->out[0].data + at, result, bias, n);
+    }
+}
+
+/* The same with an activation, and the sums before it where backward wants them. */
+static void finish_act(const tsr_op_call *c, float *result, const float *bias, size_t rows,
+                       size_t at, size_t n)
 {
     const linear_attr *a = c->attr;
     const tsr_elementwise *e = tsr_elementwise_now();
     const tsr_kernels *k = tsr_kernels_get();
-    const float *bias = c->n_in > 2 && c->in[2].data ? (const float *)c->in[2].data + col0 : NULL;
     size_t outer = tsr_width(&c->out[0]);
-    for (size_t i = 0; i < rows; i++) {
-        float *r = result + i * n;
-        size_t at = (row0 + i) * outer + col0;
+    for (size_t i = 0; i < rows; i++, at += outer, result += n) {
         if (bias)
-            e->add(r, r, bias, n);
-        if (c->n_out > 1)
-            store(&c->out[1], at, r, n);
-        if (a->act != TSR_ACT_NONE)
-            k->map(map_of(a->act), r, r, n);
-        store(&c->out[0], at, r, n);
+            e->add(result, result, bias, n);
+        store(e, &c->out[1], at, result, n);
+        k->map(map_of(a->act), result, result, n);
+        store(e, &c->out[0], at, result, n);
     }
 }
 
@@ -240,7 +252,10 @@ static void linear_item(const tsr_op_call *c, size_t item, void *scratch)
     char *room = (char *)scratch + result_bytes(&q);
     const void *x = tile_of(c, &q, row0, rows, room);
     tsr_gemm_run(tsr_pack_gemm(pack), x, NULL, pack, NULL, result, room + tile_bytes(&q));
-    finish(c, result, rows, row0, j * q.block, n);
+    const linear_attr *a = c->attr;
+    const float *bias = c->in[2].data ? (const float *)c->in[2].data + j * q.block : NULL;
+    (a->act == TSR_ACT_NONE ? finish_plain : finish_act)(c, result, bias, rows,
+                                                         row0 * q.outer + j * q.block, n);
 }
 
 static void linear_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
