@@ -254,14 +254,39 @@ static int leads_back(const trail *t, const struct stat *s)
     return 0;
 }
 
-static tsr_status walk(const char *root, const char *below, int depth, const trail *up,
-                       tsr_names *out)
+/* What a walk does with folders. */
+typedef struct walker {
+    const char *root;
+    int (*is_leaf)(const char *name); /* NULL: no folder is listed */
+    tsr_names *out;
+} walker;
+
+static tsr_status walk(const walker *w, const char *below, int depth, const trail *up);
+
+static tsr_status walk_entry(const walker *w, const char *below, const char *name, int depth,
+                             const trail *up)
+{
+    tsr_status st = TSR_OK;
+    char *path = NULL, *full = NULL;
+    TSR_GO(tsr_path_join(&path, below, name));
+    TSR_GO(tsr_path_join(&full, w->root, path));
+    if (!tsr_is_folder(full) || (w->is_leaf && w->is_leaf(name)))
+        TSR_GO(tsr_names_add(w->out, path));
+    else if (depth > 0)
+        TSR_GO(walk(w, path, depth - 1, up));
+out:
+    tsr_free(path);
+    tsr_free(full);
+    return st;
+}
+
+static tsr_status walk(const walker *w, const char *below, int depth, const trail *up)
 {
     tsr_status st = TSR_OK;
     tsr_names here = {0};
-    char *folder = NULL, *path = NULL, *full = NULL;
+    char *folder = NULL;
     struct stat s;
-    TSR_GO(tsr_path_join(&folder, root, below));
+    TSR_GO(tsr_path_join(&folder, w->root, below));
     if (stat(folder[0] ? folder : ".", &s) != 0) {
         st = os_failure(folder, "cannot be examined");
         goto out;
@@ -269,27 +294,24 @@ static tsr_status walk(const char *root, const char *below, int depth, const tra
     if (leads_back(up, &s))
         goto out;
     trail t = {up, s.st_dev, s.st_ino};
-    TSR_GO(tsr_list_folder(folder, &here));
-    for (size_t i = 0; i < here.count; i++) {
-        TSR_GO(tsr_path_join(&path, below, here.names[i]));
-        TSR_GO(tsr_path_join(&full, root, path));
-        if (!tsr_is_folder(full))
-            TSR_GO(tsr_names_add(out, path));
-        else if (depth > 0)
-            TSR_GO(walk(root, path, depth - 1, &t, out));
-        tsr_free(path);
-        tsr_free(full);
-        path = full = NULL;
-    }
+    st = tsr_list_folder(folder, &here);
+    if (st != TSR_OK && st != TSR_ENOMEM && w->is_leaf && up)
+        st = tsr_names_add(w->out, below);
+    for (size_t i = 0; st == TSR_OK && i < here.count; i++)
+        st = walk_entry(w, below, here.names[i], depth, &t);
 out:
     tsr_free(folder);
-    tsr_free(path);
-    tsr_free(full);
     tsr_names_clear(&here);
     return st;
 }
 
 tsr_status tsr_walk_folder(const char *root, int max_depth, tsr_names *out)
 {
-    return walk(root, "", max_depth, NULL, out);
+    return walk(&(walker){root, NULL, out}, "", max_depth, NULL);
+}
+
+tsr_status tsr_walk_leaves(const char *root, int max_depth, int (*is_leaf)(const char *name),
+                           tsr_names *out)
+{
+    return walk(&(walker){root, is_leaf, out}, "", max_depth, NULL);
 }

@@ -51,6 +51,11 @@ TSR_USE tsr_status tsr_list_folder(const char *path, tsr_names *out);
  * folders are followed at most once each (a loop ends); max_depth levels at most. */
 TSR_USE tsr_status tsr_walk_folder(const char *root, int max_depth, tsr_names *out);
 
+/* The same, but folders whose name `is_leaf` accepts are listed and not entered, and so are folders
+ * below the root that cannot be read: whoever opens them will say what is wrong. */
+TSR_USE tsr_status tsr_walk_leaves(const char *root, int max_depth,
+                                   int (*is_leaf)(const char *name), tsr_names *out);
+
 /* Append a copy of `name`. */
 TSR_USE tsr_status tsr_names_add(tsr_names *n, const char *name);
 void tsr_names_clear(tsr_names *n);

@@ -114,6 +114,12 @@ static int tar_is_known(const tsr_source *s, size_t folder, const char *tar)
     return 0;
 }
 
+/* A folder named x.png is a broken sample, not a folder of samples. */
+static int looks_like_file(const char *name)
+{
+    return tsr_codec_kind(name) != TSR_MEDIA_NONE;
+}
+
 static tsr_status list_modality(tsr_source *s, size_t folder)
 {
     tsr_status st = TSR_OK;
@@ -122,7 +128,7 @@ static tsr_status list_modality(tsr_source *s, size_t folder)
     TSR_GO(tsr_path_join(&path, s->base, s->folders[folder]));
     if (!tsr_is_folder(path))
         TSR_GOFAIL(TSR_ENOENT, "%s: no such folder (a source has one folder per modality)", path);
-    TSR_GO(tsr_walk_folder(path, MAX_DEPTH, &names));
+    TSR_GO(tsr_walk_leaves(path, MAX_DEPTH, looks_like_file, &names));
     for (size_t i = 0; i < names.count; i++) {
         const char *name = names.names[i];
         if (!tsr_ends_with(name, ".tar"))

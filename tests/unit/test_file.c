@@ -144,12 +144,31 @@ static void strings_grow(void **state)
     tsr_str_clear(&b);
 }
 
+static int is_picture(const char *name)
+{
+    return strcmp(tsr_path_extension(name), "png") == 0;
+}
+
+static void a_walk_lists_folders_that_look_like_files(void **state)
+{
+    (void)state;
+    tsr_names names = {0};
+    assert_ok(tsr_make_folders(in_root("leaves/a/x.png/inner")));
+    assert_ok(tsr_file_write(in_root("leaves/a/y.png"), "", 0));
+    assert_ok(tsr_walk_leaves(in_root("leaves"), 16, is_picture, &names));
+    assert_int_equal(names.count, 2);
+    assert_string_equal(names.names[0], "a/x.png");
+    assert_string_equal(names.names[1], "a/y.png");
+    tsr_names_clear(&names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(what_cannot_be_read_is_said),
         cmocka_unit_test(a_walk_is_sorted_and_ends_at_loops),
+        cmocka_unit_test(a_walk_lists_folders_that_look_like_files),
         cmocka_unit_test(digests_match_the_published_function),
         cmocka_unit_test(utf8_is_checked_strictly),
         cmocka_unit_test(near_words_are_suggested),
