@@ -2,27 +2,32 @@
  * A table of tokenizer kinds for tests of the corpus job, linked instead of the real one: small
  * kinds with exact results that need neither training nor files.
  *   test-means  pictures: mean of each quarter of the crop, 0..255
- *   test-bytes  texts: their bytes; a text that holds "bad" fails */
+ *   test-bytes  texts: their bytes; a text that holds "bad" fails
+ *   test-depth  pictures of one channel: 1 when the first pixel is above 0; NaN fails
+ *   test-sound  sounds: number of channels
+ *   test-fields records: the number "n", 0..255 */
 #include "tokenizers/kind.h"
 
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *origin)
 {
     int means = strcmp(t->kind->name, "test-means") == 0;
+    int bytes = strcmp(t->kind->name, "test-bytes") == 0;
     (void)origin;
     json_int_t salt = json_integer_value(json_object_get(config, "salt"));
-    t->space = (tsr_token_space){.layout = means ? TSR_LAYOUT_GRID : TSR_LAYOUT_SEQUENCE,
+    t->space = (tsr_token_space){.layout = bytes ? TSR_LAYOUT_SEQUENCE : TSR_LAYOUT_GRID,
                                  .height = means ? 2 : 1, .width = means ? 2 : 1, .levels = 1,
                                  .codebook_size = 256, .tokenizer = {(uint64_t)salt, 1}};
     snprintf(t->space.modality, sizeof t->space.modality, "%s",
              json_string_value(json_object_get(config, "modality")));
     snprintf(t->space.vocabulary, sizeof t->space.vocabulary, "%s",
-             means ? t->space.modality : "text");
+             bytes ? "text" : t->space.modality);
     return TSR_OK;
 }
 
@@ -80,12 +85,60 @@ static tsr_status encode_bytes(const tsr_tokenizer *t, tsr_tokenizer_work *w, co
     return TSR_OK;
 }
 
-static const tsr_kind means = {.name = "test-means", .create = create, .destroy = destroy,
-                               .describe = describe, .encode = encode_means};
-static const tsr_kind bytes = {.name = "test-bytes", .create = create, .destroy = destroy,
-                               .describe = describe, .encode = encode_bytes};
+static tsr_status one(tsr_tokens *out, uint32_t id)
+{
+    TSR_TRY(tsr_tokens_init(out, 1));
+    out->ids[0] = id;
+    return TSR_OK;
+}
 
-const tsr_kind *const tsr_kinds[] = {&means, &bytes, NULL};
+static tsr_status encode_depth(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                               tsr_tokens *out)
+{
+    (void)t;
+    (void)w;
+    const tsr_image *im = &in->media[0]->as.image;
+    if (in->media[0]->kind != TSR_MEDIA_IMAGE || im->channels != 1)
+        TSR_FAIL(TSR_EARG, "a picture of one channel was expected");
+    double d = im->pixel == TSR_PIXEL_F32   ? *(const float *)im->data
+               : im->pixel == TSR_PIXEL_U16 ? *(const uint16_t *)im->data
+                                            : *(const uint8_t *)im->data;
+    if (isnan(d))
+        TSR_FAIL(TSR_ENUMERIC, "the depth is not a number");
+    return one(out, d > 0);
+}
+
+static tsr_status encode_sound(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                               tsr_tokens *out)
+{
+    (void)t;
+    (void)w;
+    if (in->media[0]->kind != TSR_MEDIA_SOUND || in->media[0]->as.sound.frames == 0)
+        TSR_FAIL(TSR_EARG, "a sound of some length was expected");
+    return one(out, (uint32_t)in->media[0]->as.sound.channels);
+}
+
+static tsr_status encode_fields(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                                tsr_tokens *out)
+{
+    (void)t;
+    (void)w;
+    long long n;
+    if (in->media[0]->kind != TSR_MEDIA_RECORD)
+        TSR_FAIL(TSR_EARG, "a record was expected");
+    TSR_TRY(tsr_json_int(in->media[0]->as.record, "n", "the record", &n));
+    if (n < 0 || n > 255)
+        TSR_FAIL(TSR_EFORMAT, "\"n\" is %lld, outside 0 to 255", n);
+    return one(out, (uint32_t)n);
+}
+
+#define KIND(word, function)                                                                       \
+    {.name = word, .create = create, .destroy = destroy, .describe = describe, .encode = function}
+static const tsr_kind kinds[] = {KIND("test-means", encode_means), KIND("test-bytes", encode_bytes),
+                                 KIND("test-depth", encode_depth), KIND("test-sound", encode_sound),
+                                 KIND("test-fields", encode_fields)};
+
+const tsr_kind *const tsr_kinds[] = {&kinds[0], &kinds[1], &kinds[2], &kinds[3], &kinds[4], NULL};
 
 tsr_status tsr_kind_find(const char *name, const char *origin, const tsr_kind **out)
 {
