@@ -6,7 +6,10 @@
 
 #include <string.h>
 
+extern const tsr_kind tsr_kind_boxes, tsr_kind_metadata, tsr_kind_palette, tsr_kind_text;
+
 const tsr_kind *const tsr_kinds[] = {
+    &tsr_kind_boxes, &tsr_kind_metadata, &tsr_kind_palette, &tsr_kind_text,
     NULL,
 };
 
