@@ -42,8 +42,8 @@ TSR_API const char *tessera_error(void);
 /* Short stable name of a code, "EFORMAT". Never NULL. */
 TSR_API const char *tessera_status_name(tessera_status code);
 
-/* Worker threads for what follows; 0: TESSERA_THREADS, else the cores at hand. Results do not depend
- * on it. Not to be called while other functions run. */
+/* Worker threads for what follows; 0: TESSERA_THREADS, else the cores at hand. Results do not
+ * depend on it. Not to be called while other functions run. */
 TSR_API void tessera_set_threads(int n);
 
 /* Release text or ids that a function here returned. NULL is fine. */
@@ -53,9 +53,9 @@ TSR_API void tessera_free(void *p);
 
 typedef struct tessera_tokenizer tessera_tokenizer;
 
-/* Open a tokenizer file (safetensors, or JSON for those without a network). `modality` is needed for
- * published 4M files only, which do not say it; else NULL.
- * Errors   ENOENT, EIO, EFORMAT, EUNSUPPORTED, EMISMATCH (tensors of a wrong shape). */
+/* Open a tokenizer file (safetensors, or JSON for those without a network). `modality` is needed
+ * for published 4M files only, which do not say it; else NULL. Errors   ENOENT, EIO, EFORMAT,
+ * EUNSUPPORTED, EMISMATCH (tensors of a wrong shape). */
 TSR_API tessera_status tessera_tokenizer_open(const char *path, const char *modality,
                                               tessera_tokenizer **out);
 
@@ -72,9 +72,9 @@ TSR_API tessera_status tessera_tokenizer_describe(const tessera_tokenizer *t, ch
 TSR_API tessera_status tessera_tokenizer_encode_file(const tessera_tokenizer *t, const char *path,
                                                      uint32_t **ids, size_t *count);
 
-/* Write what the tokens decode to; the extension of `path` chooses the format (png, wav, txt, json).
- * Errors   EFORMAT for ids outside the codebook or an impossible count, EUNSUPPORTED without a
- *          decoder, EIO. */
+/* Write what the tokens decode to; the extension of `path` chooses the format (png, wav, txt,
+ * json). Errors   EFORMAT for ids outside the codebook or an impossible count, EUNSUPPORTED without
+ * a decoder, EIO. */
 TSR_API tessera_status tessera_tokenizer_decode_file(const tessera_tokenizer *t,
                                                      const uint32_t *ids, size_t count,
                                                      const char *path);
@@ -102,9 +102,8 @@ TSR_API tessera_status tessera_corpus_key(tessera_corpus *c, uint64_t sample, ch
  * crop   0 is the centred square; below the number of crops of the modality
  * ids    [count] local ids; release with tessera_free. count 0: the sample lacks the modality
  * Errors   ENOENT no such modality, EARG no such sample or crop, EFORMAT, EMISMATCH. */
-TSR_API tessera_status tessera_corpus_read(tessera_corpus *c, const char *modality,
-                                           uint64_t sample, uint32_t crop, uint32_t **ids,
-                                           size_t *count);
+TSR_API tessera_status tessera_corpus_read(tessera_corpus *c, const char *modality, uint64_t sample,
+                                           uint32_t crop, uint32_t **ids, size_t *count);
 
 #ifdef __cplusplus
 }

@@ -19,11 +19,11 @@ void tsr_cpu_limit(tsr_cpu_level level);
 /* 1 when bf16 products are fast here (AVX512-BF16 or AMX-BF16) and the level allows them. */
 int tsr_cpu_bf16(void);
 
-/* "ref", "avx2", "avx512". Never NULL. */
 /* 1 when bf16 matrix tiles (AMX) may be used here: the processor has them, the operating system
  * grants them to this process, and the level allows them. Asks for the grant at the first call. */
 int tsr_cpu_tiles(void);
 
+/* "ref", "avx2", "avx512". Never NULL. */
 const char *tsr_cpu_name(tsr_cpu_level level);
 
 /* Model name of the processor as /proc/cpuinfo tells it, for provenance. Borrowed, never NULL. */

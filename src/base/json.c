@@ -105,8 +105,7 @@ static tsr_status add_array(tsr_str *b, const json_t *v, int indent, int depth)
     size_t i;
     json_t *item;
     int nested = 0;
-    json_array_foreach(v, i, item)
-        nested |= json_is_object(item) || json_is_array(item);
+    json_array_foreach(v, i, item) nested |= json_is_object(item) || json_is_array(item);
     int step = nested ? indent : 0;
     TSR_TRY(tsr_str_add(b, "["));
     json_array_foreach(v, i, item)

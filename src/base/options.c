@@ -33,7 +33,7 @@ static long long suffix_factor(const char *s)
     static const struct {
         const char *text;
         long long factor;
-    } suffixes[] = {{"", 1},          {"K", 1000},      {"M", 1000000}, {"G", 1000000000},
+    } suffixes[] = {{"", 1},           {"K", 1000},       {"M", 1000000},   {"G", 1000000000},
                     {"Ki", 1LL << 10}, {"Mi", 1LL << 20}, {"Gi", 1LL << 30}};
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++)
         if (strcmp(s, suffixes[i].text) == 0)
@@ -274,7 +274,8 @@ static void print_wrapped(FILE *out, const char *text, int column, int left)
     fputc('\n', out);
 }
 
-/* Details: paragraphs parted by an empty line are filled; lines that start with a space are kept. */
+/* Details: paragraphs parted by an empty line are filled; lines that start with a space are kept.
+ */
 static void print_details(FILE *out, const char *text)
 {
     while (*text) {
@@ -310,8 +311,8 @@ static void print_option(FILE *out, const tsr_option *o)
 
 void tsr_options_help(const tsr_command *c, const char *program, FILE *out)
 {
-    static const tsr_option help = {.name = "help", .letter = 'h', .kind = TSR_OPT_FLAG,
-                                    .help = "show this text"};
+    static const tsr_option help = {
+        .name = "help", .letter = 'h', .kind = TSR_OPT_FLAG, .help = "show this text"};
     const char *name = c->name ? c->name : "";
     fprintf(out, "Usage: %s%s%s [OPTIONS]%s%s\n\n", program, *name ? " " : "", name,
             c->operands[0] ? " " : "", c->operands);

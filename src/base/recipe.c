@@ -128,8 +128,8 @@ static tsr_status store(tsr_recipe *r, const char *path, json_t *value)
     tsr_status st = container(r, path, &at, &key);
     if (st == TSR_OK && json_is_object(at))
         st = tsr_json_set(at, key, json_incref(value));
-    else if (st == TSR_OK && (!child(at, key) ||
-                              json_array_set(at, strtoul(key, NULL, 10), value) != 0))
+    else if (st == TSR_OK &&
+             (!child(at, key) || json_array_set(at, strtoul(key, NULL, 10), value) != 0))
         st = tsr_fail_at(TSR_ECONFIG, __FILE__, __LINE__, "%s: %s: no such item in the list",
                          r->origin, path);
     tsr_free(key);
@@ -226,8 +226,8 @@ static tsr_status unknown_key(const tsr_recipe *r, const char *path)
     const char *words[MAX_WORDS];
     TSR_TRY(tsr_alloc(&storage, MAX_WORDS, sizeof *storage));
     const char *dot = strrchr(path, '.');
-    const char *close = tsr_suggest(dot ? dot + 1 : path, words,
-                                    known_words(r, path, storage, words));
+    const char *close =
+        tsr_suggest(dot ? dot + 1 : path, words, known_words(r, path, storage, words));
     tsr_status st = close ? tsr_recipe_fail(r, path, "unknown key; did you mean \"%s\"?", close)
                           : tsr_recipe_fail(r, path, "unknown key");
     tsr_free(storage);
@@ -254,8 +254,8 @@ static tsr_status check_range(const tsr_recipe *r, const tsr_field *f, const cha
 static tsr_status wrong_kind(const tsr_recipe *r, const tsr_field *f, const char *path,
                              const json_t *v)
 {
-    static const char *const wanted[] = {"text",           "a whole number",    "a number",
-                                         "true or false",  "a list of texts",   "a list of numbers",
+    static const char *const wanted[] = {"text",          "a whole number",  "a number",
+                                         "true or false", "a list of texts", "a list of numbers",
                                          "anything"};
     const char *hint = f->kind == TSR_FIELD_STRING && json_is_number(v) ? "; put it in quotes" : "";
     return tsr_recipe_fail(r, path, "is %s, expected %s (%s)%s", describe(v), wanted[f->kind],
@@ -284,9 +284,7 @@ static tsr_status check_strings(tsr_recipe *r, const tsr_field *f, const char *p
         return wrong_kind(r, f, path, v);
     size_t i;
     json_t *item;
-    json_array_foreach(v, i, item)
-        if (!json_is_string(item))
-            return wrong_kind(r, f, path, item);
+    json_array_foreach(v, i, item) if (!json_is_string(item)) return wrong_kind(r, f, path, item);
     return TSR_OK;
 }
 
@@ -352,8 +350,7 @@ static tsr_status check_children(tsr_recipe *r, const char *path, json_t *v)
     const char *key;
     json_t *member;
     void *next;
-    json_object_foreach_safe(v, next, key, member)
-        TSR_TRY(check_below(r, path, key, member));
+    json_object_foreach_safe(v, next, key, member) TSR_TRY(check_below(r, path, key, member));
     return TSR_OK;
 }
 
@@ -384,8 +381,8 @@ static tsr_status fill_default(tsr_recipe *r, const tsr_field *f)
     return store(r, f->path, value);
 }
 
-static tsr_status build(tsr_recipe *r, const char *text, size_t bytes,
-                        const char *const *overrides, size_t n_overrides)
+static tsr_status build(tsr_recipe *r, const char *text, size_t bytes, const char *const *overrides,
+                        size_t n_overrides)
 {
     TSR_TRY(tsr_yaml_parse(text, bytes, r->origin, r->lines, &r->tree));
     if (json_is_null(r->tree)) {
@@ -428,8 +425,8 @@ tsr_status tsr_recipe_open(const char *path, const char *const *overrides, size_
     char *text;
     size_t bytes;
     TSR_TRY(tsr_file_read(path, MAX_BYTES, &text, &bytes));
-    tsr_status st = tsr_recipe_parse(text, bytes, path, overrides, n_overrides, fields, n_fields,
-                                     out);
+    tsr_status st =
+        tsr_recipe_parse(text, bytes, path, overrides, n_overrides, fields, n_fields, out);
     tsr_free(text);
     return st;
 }

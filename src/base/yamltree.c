@@ -125,8 +125,7 @@ static tsr_status read_scalar(reader *r, const yaml_event_t *e, json_t **out)
     json_t *v = NULL;
     if (memchr(s, '\0', n))
         TSR_FAIL(TSR_ECONFIG, "%s: line %d: text holds a NUL character", r->origin, line_of(e));
-    scalar_kind kind =
-        e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? plain_kind(s) : PLAIN_TEXT;
+    scalar_kind kind = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? plain_kind(s) : PLAIN_TEXT;
     if (kind == PLAIN_INT)
         TSR_TRY(plain_int(r, e, s, &v));
     else if (kind == PLAIN_REAL || kind == PLAIN_ENDLESS)
@@ -383,13 +382,11 @@ static tsr_status emit_list(writer *w, const json_t *v)
     json_t *item;
     size_t i;
     int nested = 0;
-    json_array_foreach(v, i, item)
-        nested |= json_is_object(item) || json_is_array(item);
+    json_array_foreach(v, i, item) nested |= json_is_object(item) || json_is_array(item);
     int made = yaml_sequence_start_event_initialize(
         &e, NULL, NULL, 1, nested ? YAML_BLOCK_SEQUENCE_STYLE : YAML_FLOW_SEQUENCE_STYLE);
     TSR_TRY(emit(w, made, &e));
-    json_array_foreach(v, i, item)
-        TSR_TRY(emit_value(w, item));
+    json_array_foreach(v, i, item) TSR_TRY(emit_value(w, item));
     return emit(w, yaml_sequence_end_event_initialize(&e), &e);
 }
 

@@ -57,8 +57,8 @@ static tsr_status print_batch(const batch *b, size_t n, size_t *failed)
             ++*failed;
             continue;
         }
-        TSR_TRY(tsr_token_line_json(b->files[i], tsr_tokenizer_space(b->tokenizer), &b->tokens[i],
-                                    &v));
+        TSR_TRY(
+            tsr_token_line_json(b->files[i], tsr_tokenizer_space(b->tokenizer), &b->tokens[i], &v));
         tsr_status st = tsr_print_json(v, 0);
         json_decref(v);
         TSR_TRY(st);
@@ -137,12 +137,13 @@ const tsr_command tsr_cmd_encode = {
     .name = "encode",
     .operands = "FILE...",
     .summary = "turn files into tokens, one line of JSON each",
-    .details =
-        "Each line holds the file's name, the modality, the grid, the local ids and the global ids. "
-        "tessera decode and tessera inspect - read such lines.\n"
-        "\n"
-        "A file that cannot be encoded is named on standard error and the rest go on; the exit code "
-        "is then 4.",
+    .details = "Each line holds the file's name, the modality, the grid, the local ids and the "
+               "global ids. "
+               "tessera decode and tessera inspect - read such lines.\n"
+               "\n"
+               "A file that cannot be encoded is named on standard error and the rest go on; the "
+               "exit code "
+               "is then 4.",
     .min_operands = 1,
     .max_operands = -1,
     .options = options,

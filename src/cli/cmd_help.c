@@ -63,10 +63,11 @@ const tsr_command tsr_cmd_help = {
     .name = "help",
     .operands = "[COMMAND]",
     .summary = "list the commands, or tell about one",
-    .details = "Without an operand: the list of commands. With the name of a command: its options.\n"
-               "\n"
-               "With --json the option tables themselves, for programs; man pages and the completion "
-               "script are made from the same tables.",
+    .details =
+        "Without an operand: the list of commands. With the name of a command: its options.\n"
+        "\n"
+        "With --json the option tables themselves, for programs; man pages and the completion "
+        "script are made from the same tables.",
     .min_operands = 0,
     .max_operands = 1,
     .options = options,

@@ -252,7 +252,8 @@ const tsr_command tsr_cmd_info = {
     .summary = "tell what a file is: tokenizer, model, shard, corpus",
     .details =
         "Tokenizers (ours and those of 4M): tokens and grid of a sample, input range and "
-        "normalisation, resize rule, codebook sizes, whether encoder and decoder are there, bits of a "
+        "normalisation, resize rule, codebook sizes, whether encoder and decoder are there, bits "
+        "of a "
         "sample, hash. Shards, keys files and corpora: what they hold. Other safetensors files: "
         "metadata and tensors.",
     .min_operands = 1,

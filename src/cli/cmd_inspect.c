@@ -79,8 +79,8 @@ static tsr_status print_details(const tsr_usage *u, const tsr_screen *screen, si
 
 static void print_heading(void)
 {
-    printf("\n%-14s %-10s %8s %7s %6s %15s %7s %10s %6s\n", "modality", "grid", "present", "missing",
-           "failed", "codes used   ", "", "perplexity", "bits");
+    printf("\n%-14s %-10s %8s %7s %6s %15s %7s %10s %6s\n", "modality", "grid", "present",
+           "missing", "failed", "codes used   ", "", "perplexity", "bits");
 }
 
 /* Samples by split, in the order the splits first appear. */
@@ -100,11 +100,11 @@ static tsr_status corpus_json(tsr_corpus *c, json_t **out)
     char digest[TSR_DIGEST_CHARS];
     json_t *splits = json_object(), *ranges = json_array();
     tsr_digest_text(m->corpus, digest);
-    json_t *v = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "kind", "corpus", "path",
-                          tsr_corpus_path(c), "id", digest, "samples",
-                          (json_int_t)tsr_corpus_samples(c), "shards", (json_int_t)m->n_shards,
-                          "vocabulary", (json_int_t)tsr_manifest_vocabulary(m), "splits", splits,
-                          "ranges", ranges);
+    json_t *v =
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "kind", "corpus", "path",
+                  tsr_corpus_path(c), "id", digest, "samples", (json_int_t)tsr_corpus_samples(c),
+                  "shards", (json_int_t)m->n_shards, "vocabulary",
+                  (json_int_t)tsr_manifest_vocabulary(m), "splits", splits, "ranges", ranges);
     tsr_status st = v ? split_counts(m, splits) : TSR_ENOMEM;
     for (size_t i = 0; i < m->n_ranges && st == TSR_OK; i++)
         st = tsr_json_append(ranges, json_pack("{s:s, s:I, s:I}", "name", m->ranges[i].name, "base",
@@ -125,8 +125,9 @@ static void print_corpus(const json_t *v, const tsr_manifest *m)
     size_t i;
     printf("corpus  %s  (%s)\n", json_string_value(json_object_get(v, "path")),
            json_string_value(json_object_get(v, "id")));
-    printf("samples %lld in %zu shard%s:", (long long)json_integer_value(json_object_get(v, "samples")),
-           m->n_shards, m->n_shards == 1 ? "" : "s");
+    printf("samples %lld in %zu shard%s:",
+           (long long)json_integer_value(json_object_get(v, "samples")), m->n_shards,
+           m->n_shards == 1 ? "" : "s");
     json_object_foreach(json_object_get(v, "splits"), split, count)
         printf(" %s %lld", split, (long long)json_integer_value(count));
     printf("\nvocabulary of %u ids:\n", tsr_manifest_vocabulary(m));
@@ -210,8 +211,7 @@ static tsr_status write_sheets(tsr_corpus *c, const settings *s, const tsr_toolb
         v = json_pack("{s:O}", "sheets", written);
         st = v ? tsr_print_json(v, 1) : TSR_ENOMEM;
     } else if (st == TSR_OK) {
-        json_array_foreach(written, i, path)
-            puts(json_string_value(path));
+        json_array_foreach(written, i, path) puts(json_string_value(path));
     }
     json_decref(v);
     json_decref(written);
@@ -260,8 +260,8 @@ static tsr_status shard_row(const tsr_shard *shard, const settings *s, const tsr
     tsr_tokens tokens = {0};
     unsigned long long row = strtoull(s->sample, &end, 10);
     if (*end || end == s->sample || row >= info->samples)
-        TSR_FAIL(TSR_ENOENT, "--sample=%s: a shard file has no keys, only rows 0 to %llu", s->sample,
-                 (unsigned long long)info->samples - 1);
+        TSR_FAIL(TSR_ENOENT, "--sample=%s: a shard file has no keys, only rows 0 to %llu",
+                 s->sample, (unsigned long long)info->samples - 1);
     TSR_TRY(tsr_shard_take(shard, row, 0, &tokens));
     json_t *v = NULL;
     tsr_status st;
@@ -351,14 +351,17 @@ const tsr_command tsr_cmd_inspect = {
     .operands = "CORPUS|SHARD|-",
     .summary = "look into a corpus, a shard or a stream of tokens",
     .details =
-        "Of a corpus: contents and vocabulary ranges, and for each modality the codes used and never "
+        "Of a corpus: contents and vocabulary ranges, and for each modality the codes used and "
+        "never "
         "used, perplexity, entropy in bits, most frequent codes and lengths.\n"
         "\n"
         "With --sample one sample: each modality's ids, coloured by a hash so that equal ids look "
-        "equal everywhere, and what they decode to where the tokenizer is at hand (-t, or the folder "
+        "equal everywhere, and what they decode to where the tokenizer is at hand (-t, or the "
+        "folder "
         "tokenizers of the corpus).\n"
         "\n"
-        "The operand - reads the lines of tessera encode from standard input and shows them as they "
+        "The operand - reads the lines of tessera encode from standard input and shows them as "
+        "they "
         "arrive.",
     .min_operands = 1,
     .max_operands = 1,

@@ -92,10 +92,10 @@ static tsr_status write_media(const char *folder, const char *key, const char *m
 static tsr_status report_json(const settings *s, const tsr_tool *tool, const trip *t, json_t **out)
 {
     const tsr_token_space *space = tsr_tokenizer_space(tool->tokenizer);
-    json_t *v = json_pack("{s:s, s:s, s:s, s:I, s:f, s:O}", "key", t->path, "modality",
-                          space->modality, "kind", tsr_tokenizer_kind_name(tool->tokenizer),
-                          "tokens", (json_int_t)t->tokens.count, "bits", t->bits, "quality",
-                          t->quality);
+    json_t *v =
+        json_pack("{s:s, s:s, s:s, s:I, s:f, s:O}", "key", t->path, "modality", space->modality,
+                  "kind", tsr_tokenizer_kind_name(tool->tokenizer), "tokens",
+                  (json_int_t)t->tokens.count, "bits", t->bits, "quality", t->quality);
     tsr_status st = TSR_OK;
     if (!v)
         TSR_FAIL(TSR_EFORMAT, "%s: the name is not UTF-8", t->path);
@@ -116,15 +116,13 @@ static void print_line(const json_t *v, const trip *t)
     json_t *x;
     tsr_put_text(stdout, t->path);
     printf("  %zu tokens  %.0f bits", t->tokens.count, t->bits);
-    json_object_foreach(json_object_get(v, "quality"), name, x)
-        if (json_is_number(x))
-            printf("  %s %.4g", name, json_number_value(x));
-        else
-            printf("  %s %s", name, json_is_true(x) ? "yes" : "no");
+    json_object_foreach(json_object_get(v, "quality"), name, x) if (json_is_number(x))
+        printf("  %s %.4g", name, json_number_value(x));
+    else printf("  %s %s", name, json_is_true(x) ? "yes" : "no");
     putchar('\n');
-    json_object_foreach((json_t *)v, name, x)
-        if (strcmp(name, "target") == 0 || strcmp(name, "decoded") == 0)
-            printf("  %s: %s\n", name, json_string_value(x));
+    json_object_foreach((json_t *)v, name,
+                        x) if (strcmp(name, "target") == 0 || strcmp(name, "decoded") == 0)
+        printf("  %s: %s\n", name, json_string_value(x));
 }
 
 static tsr_status show_trip(const tsr_screen *screen, const tsr_tool *tool, const trip *t)

@@ -38,10 +38,9 @@ static void print_summary(const json_t *o, int dry_run)
            json_string_value(json_object_get(o, "corpus")), number(o, "samples"),
            number(o, "shards"), number(o, "files_written"), dry_run ? "to write" : "written",
            number(o, "files_skipped"));
-    json_object_foreach(json_object_get(o, "modalities"), name, m)
-        printf("  %-16s %10lld tokens  %8lld samples  %6lld missing  %6lld failed\n", name,
-               number(m, "tokens"), number(m, "present"), number(m, "missing"),
-               number(m, "failed"));
+    json_object_foreach(json_object_get(o, "modalities"), name, m) printf(
+        "  %-16s %10lld tokens  %8lld samples  %6lld missing  %6lld failed\n", name,
+        number(m, "tokens"), number(m, "present"), number(m, "missing"), number(m, "failed"));
     json_array_foreach(json_object_get(o, "failures"), i, m)
         printf("  failed: %s of %s: %s\n", json_string_value(json_object_get(m, "modality")),
                json_string_value(json_object_get(m, "key")),
@@ -107,7 +106,8 @@ const tsr_command tsr_cmd_tokenize = {
         "  shard_samples: 8192\n"
         "\n"
         "Files of one name below different folders are one sample, whatever their extension; a "
-        "sample may lack modalities. All modalities of a sample share its crops, which are recorded "
+        "sample may lack modalities. All modalities of a sample share its crops, which are "
+        "recorded "
         "once. A file that cannot be tokenized is recorded with the reason and the run goes on; it "
         "then ends with exit code 4.\n"
         "\n"

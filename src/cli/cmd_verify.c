@@ -91,7 +91,8 @@ const tsr_command tsr_cmd_verify = {
     .summary = "check a corpus against its manifest",
     .details =
         "Checks digests, formats, alignment of all modalities by key, offsets, ids, presence codes "
-        "and counts, and lists every problem it finds. Remarks are no errors: leftovers of a killed "
+        "and counts, and lists every problem it finds. Remarks are no errors: leftovers of a "
+        "killed "
         "writer, files that do not belong to the corpus, modalities that are not finished.\n"
         "\n"
         "Exit code 0 when the corpus is good, 3 when it is not.",

@@ -8,6 +8,7 @@
 
 #define MAX_COMMANDS 64
 
+/* clang-format off: one a line */
 const tsr_command *const tsr_commands[] = {
     &tsr_cmd_encode,
     &tsr_cmd_decode,
@@ -18,6 +19,7 @@ const tsr_command *const tsr_commands[] = {
     &tsr_cmd_info,
     &tsr_cmd_help,
 };
+/* clang-format on */
 const size_t tsr_n_commands = sizeof tsr_commands / sizeof tsr_commands[0];
 
 _Static_assert(sizeof tsr_commands / sizeof tsr_commands[0] <= MAX_COMMANDS, "list of names");

@@ -14,9 +14,9 @@
 TSR_USE tsr_status tsr_inspect_sample(tsr_corpus *c, const tsr_toolbox *tools, const char *name,
                                       const tsr_screen *screen, json_t **json);
 
-/* Contact sheets folder/MODALITY.png: a row a sample, columns original (when `source`, a folder tree
- * of the corpus' layout, has it), reconstruction (when the toolbox has the tokenizer), token map.
- * The first `samples` samples that have the modality. `written` receives the paths. */
+/* Contact sheets folder/MODALITY.png: a row a sample, columns original (when `source`, a folder
+ * tree of the corpus' layout, has it), reconstruction (when the toolbox has the tokenizer), token
+ * map. The first `samples` samples that have the modality. `written` receives the paths. */
 TSR_USE tsr_status tsr_inspect_sheets(tsr_corpus *c, const tsr_toolbox *tools, const char *source,
                                       const char *folder, size_t samples, json_t *written);
 

@@ -81,11 +81,12 @@ static tsr_status modality_json(tsr_corpus *c, const tsr_modality *m, uint64_t s
     TSR_GO(tsr_corpus_read(c, m->space.modality, sample, crop, &tokens, &present));
     for (size_t i = 0; i < tokens.count; i++)
         TSR_GO(tsr_json_append(ids, json_integer(tokens.ids[i])));
-    TSR_GO(tsr_json_append(
-        list, json_pack("{s:s, s:I, s:s, s:[I,I], s:I, s:I, s:O}", "modality", m->space.modality,
-                        "crop", (json_int_t)crop, "state", present_name(present), "grid",
-                        (json_int_t)m->space.height, (json_int_t)m->space.width, "levels",
-                        (json_int_t)m->space.levels, "base", (json_int_t)m->space.base, "ids", ids)));
+    TSR_GO(tsr_json_append(list, json_pack("{s:s, s:I, s:s, s:[I,I], s:I, s:I, s:O}", "modality",
+                                           m->space.modality, "crop", (json_int_t)crop, "state",
+                                           present_name(present), "grid",
+                                           (json_int_t)m->space.height, (json_int_t)m->space.width,
+                                           "levels", (json_int_t)m->space.levels, "base",
+                                           (json_int_t)m->space.base, "ids", ids)));
 out:
     json_decref(ids);
     tsr_tokens_clear(&tokens);
@@ -114,8 +115,8 @@ tsr_status tsr_inspect_sample(tsr_corpus *c, const tsr_toolbox *tools, const cha
             else
                 TSR_GO(show_modality(c, tools, &man->modalities[i], sample, crop, screen));
         }
-    value = json_pack("{s:I, s:s, s:O}", "sample", (json_int_t)sample, "key", key, "modalities",
-                      list);
+    value =
+        json_pack("{s:I, s:s, s:O}", "sample", (json_int_t)sample, "key", key, "modalities", list);
     if (!value)
         TSR_GOFAIL(TSR_ENOMEM, "sample %s could not be described", name);
     if (json) {

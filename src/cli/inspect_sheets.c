@@ -45,8 +45,8 @@ static int source_find(const tsr_source *s, const char *key, size_t *at)
  * file as it is. An original that cannot be shown leaves its place empty. */
 static tsr_status add_original(const sheet *s, uint64_t sample, tsr_image *out)
 {
-    const char *kind = s->tool ? tsr_tokenizer_kind_name(s->tool->tokenizer)
-                               : s->modality->space.modality;
+    const char *kind =
+        s->tool ? tsr_tokenizer_kind_name(s->tool->tokenizer) : s->modality->space.modality;
     char *key = NULL;
     size_t at;
     tsr_view view;
@@ -78,8 +78,8 @@ static tsr_status add_row(sheet *s, uint64_t sample, const tsr_tokens *tokens)
         TSR_TRY(add_original(s, sample, &row[0]));
     if (s->tool) {
         TSR_TRY(tsr_tokenizer_decode(s->tool->tokenizer, s->tool->work, tokens, &media));
-        tsr_status st = tsr_picture_of_media(&media, tsr_tokenizer_kind_name(s->tool->tokenizer),
-                                             &row[1]);
+        tsr_status st =
+            tsr_picture_of_media(&media, tsr_tokenizer_kind_name(s->tool->tokenizer), &row[1]);
         tsr_media_clear(&media);
         if (st != TSR_OK && st != TSR_EUNSUPPORTED)
             return st;
@@ -120,7 +120,8 @@ static tsr_status make_sheet(sheet *s, const char *source, const char *folder, j
 {
     const char *modality = s->modality->space.modality;
     const char *split = tsr_corpus_manifest(s->corpus)->n_shards
-                            ? tsr_corpus_manifest(s->corpus)->shards[0].split : "";
+                            ? tsr_corpus_manifest(s->corpus)->shards[0].split
+                            : "";
     tsr_status st;
     TSR_GO(tsr_alloc(&s->pictures, s->max_rows * COLUMNS, sizeof *s->pictures));
     /* A tree without this modality, or without splits, has no originals for it. */
@@ -144,7 +145,9 @@ tsr_status tsr_inspect_sheets(tsr_corpus *c, const tsr_toolbox *tools, const cha
     const tsr_manifest *m = tsr_corpus_manifest(c);
     TSR_TRY(tsr_make_folders(folder));
     for (size_t i = 0; i < m->n_modalities; i++) {
-        sheet s = {.corpus = c, .modality = &m->modalities[i], .max_rows = samples,
+        sheet s = {.corpus = c,
+                   .modality = &m->modalities[i],
+                   .max_rows = samples,
                    .tool = tsr_toolbox_find(tools, &m->modalities[i].space)};
         TSR_TRY(make_sheet(&s, source, folder, written));
     }

@@ -196,9 +196,10 @@ void tsr_manual_completion(FILE *out)
           out);
     for (size_t i = 0; i < tsr_n_commands; i++)
         fprintf(out, " %s", tsr_commands[i]->name);
-    fputs("'\n        COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n        return\n    fi\n"
-          "    case ${COMP_WORDS[1]} in\n",
-          out);
+    fputs(
+        "'\n        COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n        return\n    fi\n"
+        "    case ${COMP_WORDS[1]} in\n",
+        out);
     for (size_t i = 0; i < tsr_n_commands; i++)
         put_case(out, tsr_commands[i]);
     fputs("    esac\n    if [[ $current == -* || $words != --help* ]]; then\n"

@@ -10,9 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-#define RANGE_DB   80.0
-#define SHEET_GAP  4
-#define SHEET_GREY 24
+#define RANGE_DB    80.0
+#define SHEET_GAP   4
+#define SHEET_GREY  24
 #define MAX_COLOURS 16
 
 tsr_look tsr_look_of(const char *kind)
@@ -164,7 +164,8 @@ out:
 tsr_status tsr_picture_of_tokens(const tsr_tokens *t, const tsr_token_space *space, size_t cell,
                                  tsr_image *out)
 {
-    size_t levels = space->levels ? space->levels : 1, width = space->width, places = t->count / levels;
+    size_t levels = space->levels ? space->levels : 1, width = space->width,
+           places = t->count / levels;
     tsr_image rgb = {0};
     if (places == 0 || cell < levels)
         TSR_FAIL(TSR_EARG, "%s: no token map of %zu tokens in cells of %zu pixels", space->modality,
@@ -220,7 +221,8 @@ static tsr_status place(const tsr_image *from, size_t side, tsr_image *sheet, si
     tsr_filter filter = longest < side ? TSR_FILTER_NEAREST : TSR_FILTER_BOX;
     TSR_TRY(tsr_image_resize(from, h, w, filter, TSR_RESIZE16_I32, &fitted));
     for (size_t y = 0; y < h; y++)
-        memcpy((uint8_t *)tsr_image_row(sheet, top + (side - h) / 2 + y) + 3 * (left + (side - w) / 2),
+        memcpy((uint8_t *)tsr_image_row(sheet, top + (side - h) / 2 + y) +
+                   3 * (left + (side - w) / 2),
                tsr_image_row(&fitted, y), 3 * w);
     tsr_image_clear(&fitted);
     return TSR_OK;

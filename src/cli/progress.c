@@ -83,7 +83,8 @@ static void show_bar(tsr_meter *m, const tsr_progress *p)
             strcat(bar, "█");
         strcat(bar, eighths[filled % 8]);
         int cells = filled / 8 + (filled % 8 != 0);
-        fprintf(m->out, m->colour ? "\033[36m%s\033[0m%*s│ " : "%s%*s│ ", bar, BAR_CELLS - cells, "");
+        fprintf(m->out, m->colour ? "\033[36m%s\033[0m%*s│ " : "%s%*s│ ", bar, BAR_CELLS - cells,
+                "");
         width += BAR_CELLS + 2;
     }
     int room = m->columns - width - 1;

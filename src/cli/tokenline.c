@@ -118,13 +118,12 @@ tsr_status tsr_token_line_json(const char *key, const tsr_token_space *s, const 
     json_t *ids = json_array(), *global = json_array();
     tsr_status st = TSR_OK;
     tsr_digest_text(s->tokenizer, digest);
-    json_t *v = json_pack("{s:s, s:s, s:s, s:[I,I], s:I, s:I, s:I, s:s, s:s, s:o, s:o}", "key", key,
-                          "modality", s->modality, "layout",
-                          s->layout == TSR_LAYOUT_GRID ? "grid" : "sequence", "grid",
-                          (json_int_t)s->height, (json_int_t)s->width, "levels",
-                          (json_int_t)s->levels, "codebook_size", (json_int_t)s->codebook_size,
-                          "base", (json_int_t)s->base, "vocabulary", s->vocabulary, "tokenizer",
-                          digest, "ids", ids, "global", global);
+    json_t *v = json_pack(
+        "{s:s, s:s, s:s, s:[I,I], s:I, s:I, s:I, s:s, s:s, s:o, s:o}", "key", key, "modality",
+        s->modality, "layout", s->layout == TSR_LAYOUT_GRID ? "grid" : "sequence", "grid",
+        (json_int_t)s->height, (json_int_t)s->width, "levels", (json_int_t)s->levels,
+        "codebook_size", (json_int_t)s->codebook_size, "base", (json_int_t)s->base, "vocabulary",
+        s->vocabulary, "tokenizer", digest, "ids", ids, "global", global);
     if (!v)
         TSR_FAIL(TSR_EFORMAT, "%s: the name is not UTF-8", key);
     for (size_t i = 0; i < tokens->count; i++) {

@@ -9,8 +9,10 @@
 #include "tokenizers/tokenizer.h"
 
 #define TSR_OPTION_TOKENIZERS(settings)                                                            \
-    {"tokenizers", 't', TSR_OPT_LIST, offsetof(settings, tokenizers), NULL, 0, 0, "PATH",          \
-     "tokenizer file, or folder of them, to decode with; repeat for more"}
+    {                                                                                              \
+        "tokenizers", 't', TSR_OPT_LIST, offsetof(settings, tokenizers), NULL, 0, 0, "PATH",       \
+            "tokenizer file, or folder of them, to decode with; repeat for more"                   \
+    }
 
 /* One tokenizer and scratch for the main thread. */
 typedef struct tsr_tool {

@@ -199,18 +199,18 @@ tsr_status tsr_usage_json(const tsr_usage *u, size_t top, json_t **out)
     const tsr_token_space *s = &u->space;
     tsr_status st = TSR_OK;
     tsr_digest_text(s->tokenizer, digest);
-    json_t *v = json_pack(
-        "{s:s, s:s, s:[I,I], s:I, s:I, s:s, s:I, s:I, s:s}", "modality", s->modality, "layout",
-        s->layout == TSR_LAYOUT_GRID ? "grid" : "sequence", "grid", (json_int_t)s->height,
-        (json_int_t)s->width, "levels", (json_int_t)s->levels, "codebook_size",
-        (json_int_t)s->codebook_size, "vocabulary", s->vocabulary, "base", (json_int_t)s->base,
-        "crops", (json_int_t)u->crops, "tokenizer", digest);
-    json_t *more = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "present", (json_int_t)u->present, "missing",
-        (json_int_t)u->missing, "failed", (json_int_t)u->failed, "tokens", (json_int_t)u->tokens,
-        "codes_used", (json_int_t)u->used, "codes_unused",
-        (json_int_t)s->codebook_size - (json_int_t)u->used, "entropy_bits", u->entropy_bits,
-        "perplexity", u->perplexity);
+    json_t *v =
+        json_pack("{s:s, s:s, s:[I,I], s:I, s:I, s:s, s:I, s:I, s:s}", "modality", s->modality,
+                  "layout", s->layout == TSR_LAYOUT_GRID ? "grid" : "sequence", "grid",
+                  (json_int_t)s->height, (json_int_t)s->width, "levels", (json_int_t)s->levels,
+                  "codebook_size", (json_int_t)s->codebook_size, "vocabulary", s->vocabulary,
+                  "base", (json_int_t)s->base, "crops", (json_int_t)u->crops, "tokenizer", digest);
+    json_t *more =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "present", (json_int_t)u->present,
+                  "missing", (json_int_t)u->missing, "failed", (json_int_t)u->failed, "tokens",
+                  (json_int_t)u->tokens, "codes_used", (json_int_t)u->used, "codes_unused",
+                  (json_int_t)s->codebook_size - (json_int_t)u->used, "entropy_bits",
+                  u->entropy_bits, "perplexity", u->perplexity);
     if (!v || !more || json_object_update(v, more) != 0)
         TSR_GOFAIL(TSR_ENOMEM, "usage of %s could not be described", s->modality);
     TSR_GO(add_top(u, top, v));

@@ -12,12 +12,12 @@
 typedef struct tsr_usage {
     tsr_token_space space;
     uint32_t crops;
-    uint64_t present, missing, failed; /* samples */
-    uint64_t rows, tokens;             /* present samples times crops, and their ids */
-    uint64_t *counts;                  /* [codebook_size] */
-    uint32_t used;                     /* codes seen at least once */
-    double entropy_bits, perplexity;   /* of the distribution of codes */
-    uint64_t shortest, longest;        /* ids of a row */
+    uint64_t present, missing, failed;   /* samples */
+    uint64_t rows, tokens;               /* present samples times crops, and their ids */
+    uint64_t *counts;                    /* [codebook_size] */
+    uint32_t used;                       /* codes seen at least once */
+    double entropy_bits, perplexity;     /* of the distribution of codes */
+    uint64_t shortest, longest;          /* ids of a row */
     uint64_t lengths[TSR_USAGE_LENGTHS]; /* rows of length <= 1, 2, 4, 8, ...; the last: longer */
 } tsr_usage;
 

@@ -79,6 +79,7 @@ typedef struct tsr_task_lanes {
     size_t n_lanes;
 } tsr_task_lanes;
 
+/* Empty table for every worker there is. Errors: TSR_ENOMEM. */
 TSR_USE tsr_status tsr_task_lanes_init(const tsr_task *t, tsr_task_lanes *l);
 void tsr_task_lanes_clear(const tsr_task *t, tsr_task_lanes *l);
 

@@ -33,7 +33,7 @@ BEGIN {
     owner["utf8proc.h"] = "tokenizers"
     owner["mpi.h"] = "trainer"
     owner["chafa.h"] = "cli"
-    n = split("assert complex ctype dirent errno fcntl fenv float ftw immintrin inttypes limits locale math poll " \
+    n = split("assert complex cpuid ctype dirent errno fcntl fenv float ftw immintrin inttypes limits locale math poll " \
               "pthread sched setjmp signal stdalign stdarg stdatomic stdbool stddef stdint stdio " \
               "stdlib string strings time unistd", names, " ")
     for (i = 1; i <= n; i++) system_header[names[i] ".h"] = 1
