@@ -55,6 +55,12 @@ tsr_value tsr_sum_leading(tsr_graph *g, tsr_value x, int ndim, const size_t *sha
 /* The same values in order under another shape of equal count. Costs nothing. */
 tsr_value tsr_reshape(tsr_graph *g, tsr_value x, int ndim, const size_t *shape);
 
+/* Places [start, start + count) of an axis (0 is the first); count >= 1. */
+tsr_value tsr_slice(tsr_graph *g, tsr_value x, int axis, size_t start, size_t count);
+
+/* n tensors (at most 10) side by side along an axis; all other dimensions agree. */
+tsr_value tsr_concat(tsr_graph *g, int n, const tsr_value *x, int axis);
+
 /* --- gradients ----------------------------------------------------------------------------------- */
 
 /* x, without gradient. Costs nothing. */

@@ -2,6 +2,9 @@
  * Linear, element-wise and shape operations: values, gradients, messages, sameness of bytes. */
 #include "opcheck.h"
 
+#include "nn/bench.h"
+#include "nn/bf16.h"
+#include "nn/gemm.h"
 #include "nn/op.h"
 
 /* --- gradients --- */
@@ -52,6 +55,34 @@ static void test_elementwise_gradients(void **state)
     opcheck_param(&c, "b", -1, 1, 1, (size_t[]){5});
     opcheck_param(&c, "s", -1, 1, 2, (size_t[]){3, 5});
     opcheck_all(&c, 2e-3);
+    opcheck_clear(&c);
+}
+
+static tsr_value build_slices(tsr_graph *g, opcheck *c)
+{
+    (void)c;
+    tsr_value a = tsr_weight(g, "a"), b = tsr_weight(g, "b");
+    tsr_value all = tsr_concat(g, 3, (tsr_value[]){a, b, a}, 1);
+    tsr_value part = tsr_slice(g, all, 1, 2, 4), last = tsr_slice(g, all, 2, 1, 1);
+    tsr_value flat = tsr_reshape(g, last, 1, (size_t[]){2 * 7});
+    tsr_value other = tsr_reshape(g, tsr_mul(g, part, part), 1, (size_t[]){2 * 4 * 5});
+    return tsr_concat(g, 2, (tsr_value[]){flat, other}, 0);
+}
+
+static void test_slice_gradients(void **state)
+{
+    (void)state;
+    opcheck c;
+    opcheck_init(&c, build_slices, 3);
+    float *a = opcheck_param(&c, "a", -1, 1, 3, (size_t[]){2, 3, 5});
+    float *b = opcheck_param(&c, "b", -1, 1, 3, (size_t[]){2, 1, 5});
+    opcheck_all(&c, 2e-3);
+    opcheck_result r = opcheck_run(&c, TSR_PRECISION_FP32);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; j < 7; j++)
+            assert_true(r.values[i * 7 + j] ==
+                        (j == 3 ? b[i * 5 + 1] : a[(i * 3 + (j < 3 ? j : j - 4)) * 5 + 1]));
+    tsr_free(r.values);
     opcheck_clear(&c);
 }
 
@@ -236,6 +267,90 @@ static void test_training_bytes(void **state)
     opcheck_clear(&c);
 }
 
+/* --- bf16 --- */
+
+static void test_half_rounding(void **state)
+{
+    (void)state;
+    float x[1025], back[1025];
+    tsr_bf16 h[1025];
+    for (unsigned top = 0; top < 65536; top++)
+        if ((top & 0x7f80) != 0x7f80)
+            assert_int_equal(tsr_float_bf16(tsr_bf16_float((tsr_bf16)top)), top);
+    assert_int_equal(tsr_float_bf16(1.00390625f), 0x3f80); /* tie to even: 1 + 2^-8 */
+    assert_int_equal(tsr_float_bf16(1.01171875f), 0x3f82); /* tie to even: 1 + 3 2^-8 */
+    assert_int_equal(tsr_float_bf16(INFINITY), 0x7f80);
+    assert_int_equal(tsr_float_bf16(-INFINITY), 0xff80);
+    assert_int_equal(tsr_float_bf16(3.4028235e38f), 0x7f80);
+    assert_true(isnan(tsr_bf16_float(tsr_float_bf16(NAN))));
+    tsr_rng r;
+    tsr_rng_init(&r, 1, TSR_RNG_TEST, 0);
+    for (size_t i = 0; i < 1025; i++) {
+        uint32_t u = tsr_rng_u32(&r);
+        memcpy(&x[i], &u, sizeof u);
+    }
+    for (int level = TSR_CPU_REF; level <= TSR_CPU_AVX512; level++) {
+        tsr_cpu_limit((tsr_cpu_level)level);
+        tsr_bf16_from_floats(h, x, 1025);
+        tsr_bf16_to_floats(back, h, 1025);
+        for (size_t i = 0; i < 1025; i++) {
+            float expected = tsr_bf16_float(tsr_float_bf16(x[i]));
+            assert_int_equal(h[i], tsr_float_bf16(x[i]));
+            assert_true(isnan(x[i]) ? isnan(back[i]) : back[i] == expected);
+        }
+    }
+}
+
+static void test_every_operation_is_listed_once(void **state)
+{
+    (void)state;
+    size_t n;
+    const tsr_op *const *ops = tsr_ops(&n);
+    assert_true(n > 20);
+    for (size_t i = 0; i < n; i++) {
+        assert_non_null(ops[i]->shape);
+        assert_true(ops[i]->run || (ops[i]->flags & TSR_OP_ALIAS));
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(ops[i]->name, ops[j]->name);
+    }
+}
+
+static void test_bench(void **state)
+{
+    (void)state;
+    tsr_bench_product *b;
+    for (int p = TSR_PRECISION_FP32; p <= TSR_PRECISION_BF16; p++) {
+        assert_ok(tsr_bench_product_create(32, 48, 64, (tsr_precision)p, &b));
+        assert_true(tsr_bench_product_run(b, 1e-4) > 1e6);
+        tsr_bench_product_destroy(b);
+    }
+    assert_fails(TSR_EARG, tsr_bench_product_create(0, 48, 64, TSR_PRECISION_FP32, &b));
+    assert_true(strncmp(tsr_gemm_library(), "oneDNN ", 7) == 0);
+    tsr_graph *g;
+    tsr_exec *x;
+    tsr_bench_row *rows;
+    tsr_str table = {0};
+    size_t n;
+    assert_ok(tsr_graph_create(NULL, TSR_PRECISION_FP32, &g));
+    tsr_value v = tsr_fill(g, 1, 1, (size_t[]){100});
+    tsr_graph_output(g, tsr_add(g, tsr_scale(g, v, 2), tsr_scale(g, v, 3)));
+    assert_ok(tsr_exec_create(g, &x));
+    assert_ok(tsr_exec_run(x));
+    assert_ok(tsr_bench_rows(x, &rows, &n));
+    assert_int_equal(n, 3);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(i == 0 || rows[i - 1].seconds >= rows[i].seconds);
+        assert_int_equal(rows[i].nodes, strcmp(rows[i].op, "scale") == 0 ? 2 : 1);
+        assert_true(rows[i].flops == 100.0 * (double)rows[i].nodes);
+    }
+    assert_ok(tsr_bench_table(x, &table));
+    assert_non_null(strstr(table.s, "scale"));
+    tsr_free(rows);
+    tsr_str_clear(&table);
+    tsr_exec_destroy(x);
+    tsr_graph_destroy(g);
+}
+
 /* --- messages --- */
 
 static const char *message_of(tsr_graph *g, tsr_status code)
@@ -302,6 +417,18 @@ static void test_messages(void **state)
     expect_message(TSR_EMISMATCH, tsr_straight_through(g, x, tsr_weight(g, "w")),
                    "node 0 straight_through (blocks.3): q is [5, 9], expected [2, 4, 8]; operands: "
                    "[5, 9], [2, 4, 8]");
+    expect_message(TSR_EMISMATCH, tsr_slice(g, x, 1, 2, 3),
+                   "node 0 slice (blocks.3): 3 places from 2 are not within the 4 of axis 1; "
+                   "operands: [2, 4, 8]");
+    expect_message(TSR_EMISMATCH, tsr_slice(g, x, 3, 0, 1),
+                   "node 0 slice (blocks.3): there is no axis 3 in 3 dimensions; operands: "
+                   "[2, 4, 8]");
+    expect_message(TSR_EMISMATCH,
+                   tsr_concat(g, 2, (tsr_value[]){tsr_weight(g, "w"), tsr_weight(g, "w8")}, 0),
+                   "node 0 concat (blocks.3): operand is [5, 8], expected [5, 9]; operands: "
+                   "[5, 9], [5, 8]");
+    expect_message(TSR_EARG, tsr_concat(g, 0, NULL, 0),
+                   "concat of 0 values; 1 to 10 are possible");
     expect_message(TSR_EMISMATCH, tsr_stop_gradient(g, TSR_NONE),
                    "node 0 stop_gradient (blocks.3): x is missing; operands: none");
     expect_message(TSR_EARG, tsr_fill(g, 1, 1, (size_t[]){0}),
@@ -323,6 +450,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear_gradients),
         cmocka_unit_test(test_elementwise_gradients),
+        cmocka_unit_test(test_slice_gradients),
+        cmocka_unit_test(test_half_rounding),
+        cmocka_unit_test(test_every_operation_is_listed_once),
+        cmocka_unit_test(test_bench),
         cmocka_unit_test(test_harness_can_fail),
         cmocka_unit_test(test_broadcast),
         cmocka_unit_test(test_batch_does_not_matter),
