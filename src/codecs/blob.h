@@ -27,7 +27,7 @@ tsr_blob tsr_blob_memory(const char *name, const void *data, size_t bytes);
 
 /* Copy up to n bytes from `offset` on; *got tells how many there were. TSR_EIO. */
 TSR_USE tsr_status tsr_blob_read(const tsr_blob *s, uint64_t offset, void *into, size_t n,
-                                   size_t *got);
+                                 size_t *got);
 
 /* Make s->data hold everything. Errors: TSR_ELIMIT beyond max_bytes, TSR_EIO, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_blob_load(tsr_blob *s, size_t max_bytes);

@@ -114,7 +114,8 @@ static int is_aiff(const uint8_t *h, size_t n)
 static int is_container(const uint8_t *h, size_t n)
 {
     return BEGINS(4, "ftyp") || BEGINS(0, "\x1a\x45\xdf\xa3") || BEGINS(0, "FLV\1") ||
-           (BEGINS(0, "RIFF") && BEGINS(8, "AVI ")) || BEGINS(0, "\x30\x26\xb2\x75\x8e\x66\xcf\x11");
+           (BEGINS(0, "RIFF") && BEGINS(8, "AVI ")) ||
+           BEGINS(0, "\x30\x26\xb2\x75\x8e\x66\xcf\x11");
 }
 
 /* ---- texts ---- */
@@ -133,8 +134,7 @@ static tsr_status write_text(const char *name, const tsr_media *m, const tsr_wri
 {
     (void)o;
     if (m->kind != TSR_MEDIA_TEXT)
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: a text file cannot hold %s", name,
-                 tsr_media_name(m->kind));
+        TSR_FAIL(TSR_EUNSUPPORTED, "%s: a text file cannot hold %s", name, tsr_media_name(m->kind));
     TSR_TRY(tsr_strndup(data, m->as.text.s, m->as.text.bytes));
     *bytes = m->as.text.bytes;
     return TSR_OK;
@@ -155,8 +155,7 @@ static tsr_status write_json(const char *name, const tsr_media *m, const tsr_wri
                              char **data, size_t *bytes)
 {
     if (m->kind != TSR_MEDIA_RECORD)
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: a JSON file cannot hold %s", name,
-                 tsr_media_name(m->kind));
+        TSR_FAIL(TSR_EUNSUPPORTED, "%s: a JSON file cannot hold %s", name, tsr_media_name(m->kind));
     char *text;
     TSR_TRY(tsr_json_text(m->as.record, o->indent, &text));
     tsr_status st = tsr_format(data, "%s\n", text);
@@ -258,8 +257,10 @@ static tsr_status choose(const tsr_blob *s, const tsr_codec **out)
     if (!name || name->is)
         bytes = recognised(head, n);
     if (!name && !bytes)
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: neither the extension nor the first bytes are of a known "
-                 "format", s->name);
+        TSR_FAIL(TSR_EUNSUPPORTED,
+                 "%s: neither the extension nor the first bytes are of a known "
+                 "format",
+                 s->name);
     if (name && bytes && name->kind != bytes->kind)
         TSR_FAIL(TSR_EFORMAT, "%s: is named like %s, but holds %s", s->name, name->name,
                  bytes->name);

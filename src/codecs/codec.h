@@ -6,11 +6,10 @@
  * x.png is read and a text named x.png is refused. Without a known extension the bytes decide.
  *
  *   images   png jpg jpeg webp gif(first frame) bmp tif tiff ppm pgm pbm pam pfm npy
- *   sounds   wav flac ogg opus mp3 aif aiff au m4a mp4 mkv webm mov avi ... (sound track of a video)
- *   texts    txt text caption
- *   records  json; jsonl csv tsv (one record of many; records.h walks through all)
- *   vectors  npy of one dimension, or of any with `as_vector`
- *   x.gz     whatever x is
+ *   sounds   wav flac ogg opus mp3 aif aiff au m4a mp4 mkv webm mov avi ... (sound track of a
+ * video) texts    txt text caption records  json; jsonl csv tsv (one record of many; records.h
+ * walks through all) vectors  npy of one dimension, or of any with `as_vector` x.gz     whatever x
+ * is
  *
  * Every function may be called from many threads at once; each call runs on its own thread only.
  * FFmpeg's log callback is replaced at first use: its lines become part of our error sentences. */
@@ -36,10 +35,10 @@ typedef struct tsr_depth_form {
     tsr_invalid_form form; /* of invalid pixels in the result */
 } tsr_depth_form;
 
-#define TSR_MAX_PIXELS ((size_t)256 << 20)  /* default of max_pixels */
-#define TSR_MAX_SIDE ((size_t)32767)        /* default of max_side, pixels */
+#define TSR_MAX_PIXELS  ((size_t)256 << 20) /* default of max_pixels */
+#define TSR_MAX_SIDE    ((size_t)32767)     /* default of max_side, pixels */
 #define TSR_MAX_SAMPLES ((size_t)256 << 20) /* default of max_samples: frames x channels */
-#define TSR_MAX_BYTES ((size_t)1 << 30)     /* default of max_bytes */
+#define TSR_MAX_BYTES   ((size_t)1 << 30)   /* default of max_bytes */
 
 /* All zero is the default. Fields of other kinds of media are ignored. */
 typedef struct tsr_read_options {
@@ -106,7 +105,6 @@ TSR_USE tsr_status tsr_media_write(const char *path, const tsr_media *m,
 
 /* The same into memory; `name` gives the extension. Release *data with tsr_free. */
 TSR_USE tsr_status tsr_media_write_memory(const char *name, const tsr_media *m,
-                                          const tsr_write_options *opt, char **data,
-                                          size_t *bytes);
+                                          const tsr_write_options *opt, char **data, size_t *bytes);
 
 #endif

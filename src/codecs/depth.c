@@ -55,8 +55,10 @@ tsr_status tsr_depth_read(tsr_image *im, const char *name, const tsr_depth_form 
         if (isfinite(d[i]))
             continue;
         tsr_image_clear(&metres);
-        TSR_FAIL(TSR_ENUMERIC, "%s: depth is %g at row %zu, column %zu, and that is not the value "
-                 "given for invalid pixels", name, v, i / im->width, i % im->width);
+        TSR_FAIL(TSR_ENUMERIC,
+                 "%s: depth is %g at row %zu, column %zu, and that is not the value "
+                 "given for invalid pixels",
+                 name, v, i / im->width, i % im->width);
     }
     tsr_image_clear(im);
     *im = metres;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What one file format is, and the readers and writers the table in codec.c lists. Inside codecs/
- * only. Readers get a loaded source (sounds: an open one) and options whose limits are filled in. */
+ * only. Readers get a loaded source (sounds: an open one) and options whose limits are filled in.
+ */
 #ifndef TSR_CODECS_FORMAT_H
 #define TSR_CODECS_FORMAT_H
 
@@ -15,11 +16,10 @@ struct tsr_codec {
     const char *extensions; /* "jpg jpeg" */
     tsr_media_kind kind;
     int (*is)(const uint8_t *head, size_t n); /* do the first bytes say so? NULL: they cannot */
-    tsr_status (*read)(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
-                       tsr_media *out);
+    tsr_status (*read)(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o, tsr_media *out);
     tsr_status (*write)(const char *name, const tsr_media *m, const tsr_write_options *o,
                         char **data, size_t *bytes); /* NULL: not written */
-    int av_codec; /* images: AVCodecID */
+    int av_codec;                                    /* images: AVCodecID */
 };
 
 /* image_read.c: any still picture libavcodec decodes. */
@@ -43,6 +43,8 @@ TSR_USE tsr_status tsr_jpeg_write(const char *name, const tsr_media *m, const ts
 /* sound_read.c: libsndfile first, FFmpeg for what it does not know. */
 TSR_USE tsr_status tsr_sound_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
                                   tsr_media *out);
+/* sound_check.c: is the file whole? TSR_EFORMAT. */
+TSR_USE tsr_status tsr_sound_check(const tsr_codec *f, const tsr_blob *s);
 /* sound_av.c */
 TSR_USE tsr_status tsr_sound_read_av(tsr_blob *s, const tsr_read_options *o, tsr_sound *out);
 /* resample.c: in place. */

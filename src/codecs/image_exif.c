@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define TAG_ORIENTATION 0x0112
-#define TYPE_SHORT 3
+#define TYPE_SHORT      3
 
 int tsr_exif_orientation(const uint8_t *tiff, size_t bytes)
 {

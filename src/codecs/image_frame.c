@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A decoded frame to an image: grey, RGB, palette and CMYK layouts, exact where 8 or 16 bits are. */
+ * A decoded frame to an image: grey, RGB, palette and CMYK layouts, exact where 8 or 16 bits are.
+ */
 #include "codecs/still.h"
 
 #include "base/mem.h"
@@ -107,8 +108,8 @@ static tsr_status palette(const AVFrame *f, const tsr_still *st, int indices, ts
     uint32_t colours[256];
     memcpy(colours, f->data[1], sizeof colours);
     indices = indices || (st->loose && is_ramp(f, colours));
-    TSR_TRY(tsr_image_init(&im, (size_t)f->height, (size_t)f->width, indices ? 1 : 4,
-                           TSR_PIXEL_U8));
+    TSR_TRY(
+        tsr_image_init(&im, (size_t)f->height, (size_t)f->width, indices ? 1 : 4, TSR_PIXEL_U8));
     for (size_t y = 0; y < im.height; y++) {
         const uint8_t *from = f->data[0] + (ptrdiff_t)y * f->linesize[0];
         uint8_t *to = tsr_image_row(&im, y);

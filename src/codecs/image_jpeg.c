@@ -6,13 +6,22 @@
 
 #include <string.h>
 
-enum { SOI = 0xd8, EOI = 0xd9, SOS = 0xda, APP0 = 0xe0, APP1 = 0xe1, APP14 = 0xee, APP15 = 0xef, COM = 0xfe };
+enum {
+    SOI = 0xd8,
+    EOI = 0xd9,
+    SOS = 0xda,
+    APP0 = 0xe0,
+    APP1 = 0xe1,
+    APP14 = 0xee,
+    APP15 = 0xef,
+    COM = 0xfe
+};
 
 /* FFmpeg guesses what four planes mean, by Adobe's mark and by components named "CMYK". With a mark
  * of transform 1, which says nothing for four planes, and components numbered from 1 it hands them
  * over as they are, and we look at the real mark. */
-static const uint8_t raw_planes[16] = {0xff, APP14, 0, 14,  'A', 'd', 'o', 'b',
-                                       'e',  0,     100, 0, 0,   0,   0,   1};
+static const uint8_t raw_planes[16] = {0xff, APP14, 0,   14, 'A', 'd', 'o', 'b',
+                                       'e',  0,     100, 0,  0,   0,   0,   1};
 
 typedef struct walk {
     const tsr_blob *s;

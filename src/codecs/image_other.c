@@ -119,15 +119,19 @@ tsr_status tsr_webp_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_st
 {
     uint64_t end = 8 + (uint64_t)tsr_le32(s->data + 4);
     if (end > s->bytes || end < 20)
-        TSR_FAIL(TSR_EFORMAT, "%s: WebP is truncated: its header promises %llu bytes, there are "
-                 "%llu", s->name, (unsigned long long)end, (unsigned long long)s->bytes);
+        TSR_FAIL(TSR_EFORMAT,
+                 "%s: WebP is truncated: its header promises %llu bytes, there are "
+                 "%llu",
+                 s->name, (unsigned long long)end, (unsigned long long)s->bytes);
     int pixels = 0;
     for (size_t at = 12; at + 8 <= end;) {
         const uint8_t *type = s->data + at, *body = type + 8;
         size_t n = tsr_le32(type + 4);
         if (n > end - at - 8)
-            TSR_FAIL(TSR_EFORMAT, "%s: WebP chunk %.4s at offset %zu promises %zu bytes, %zu are "
-                     "left", s->name, (const char *)type, at, n, (size_t)end - at - 8);
+            TSR_FAIL(TSR_EFORMAT,
+                     "%s: WebP chunk %.4s at offset %zu promises %zu bytes, %zu are "
+                     "left",
+                     s->name, (const char *)type, at, n, (size_t)end - at - 8);
         if (memcmp(type, "ANIM", 4) == 0)
             TSR_FAIL(TSR_EUNSUPPORTED, "%s: animated WebP", s->name);
         uint32_t wh[2];

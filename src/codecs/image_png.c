@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define SIGNATURE 8
+#define SIGNATURE   8
 #define CHUNK_FRAME 12 /* length, type and CRC around the data */
 
 static int is_needed(const uint8_t *type)
@@ -38,9 +38,10 @@ tsr_status tsr_png_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_sti
         const uint8_t *chunk = s->data + at, *type = chunk + 4;
         size_t n = tsr_be32(chunk);
         if (n > s->bytes - at - CHUNK_FRAME)
-            TSR_FAIL(TSR_EFORMAT, "%s: PNG is truncated: chunk %.4s at offset %zu promises %zu "
-                     "bytes, %zu are left", s->name, (const char *)type, at, n,
-                     (size_t)s->bytes - at - CHUNK_FRAME);
+            TSR_FAIL(TSR_EFORMAT,
+                     "%s: PNG is truncated: chunk %.4s at offset %zu promises %zu "
+                     "bytes, %zu are left",
+                     s->name, (const char *)type, at, n, (size_t)s->bytes - at - CHUNK_FRAME);
         if (is_needed(type))
             tsr_still_add(out, chunk, n + CHUNK_FRAME);
         if (memcmp(type, "eXIf", 4) == 0)

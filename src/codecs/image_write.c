@@ -180,8 +180,10 @@ tsr_status tsr_jpeg_write(const char *name, const tsr_media *m, const tsr_write_
     TSR_TRY(usable(name, m, "JPEG"));
     const tsr_image *im = &m->as.image;
     if (im->pixel != TSR_PIXEL_U8 || (im->channels != 1 && im->channels != 3))
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: a JPEG holds 8-bit grey or RGB, not %zu channels of %d "
-                 "bits", name, im->channels, 8 * (int)im->pixel);
+        TSR_FAIL(TSR_EUNSUPPORTED,
+                 "%s: a JPEG holds 8-bit grey or RGB, not %zu channels of %d "
+                 "bits",
+                 name, im->channels, 8 * (int)im->pixel);
     int quality = o->quality ? o->quality : 92;
     const settings s = {AV_CODEC_ID_MJPEG, -1, 1 + (100 - quality) * 30 / 99};
     AVFrame *f;

@@ -14,9 +14,10 @@
 int tsr_frame_is_ycc(const AVFrame *f)
 {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(f->format);
-    return d && !(d->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) && d->nb_components >= 3 &&
-           (d->flags & AV_PIX_FMT_FLAG_PLANAR) && d->comp[0].depth == 8 && d->comp[0].step == 1 &&
-           d->comp[1].step == 1 && d->comp[1].plane == 1 && d->comp[2].plane == 2;
+    return d && !(d->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) &&
+           d->nb_components >= 3 && (d->flags & AV_PIX_FMT_FLAG_PLANAR) && d->comp[0].depth == 8 &&
+           d->comp[0].step == 1 && d->comp[1].step == 1 && d->comp[1].plane == 1 &&
+           d->comp[2].plane == 2;
 }
 
 typedef struct chroma {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define MAX_HEADER 65536
-#define MAX_NDIM 6
+#define MAX_NDIM   6
 
 typedef struct array {
     char kind; /* 'u', 'i', 'f' */
@@ -178,8 +178,10 @@ static tsr_status as_picture(const array *a, const char *name, view *v)
     else if (a->ndim == 3 && n[0] <= 4)
         *v = (view){n[1], n[2], n[0], stride[1], stride[2], stride[0]};
     else
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: .npy of %d dimensions is no picture ([H,W], [H,W,C] or "
-                 "[C,H,W] with at most 4 channels)", name, a->ndim);
+        TSR_FAIL(TSR_EUNSUPPORTED,
+                 "%s: .npy of %d dimensions is no picture ([H,W], [H,W,C] or "
+                 "[C,H,W] with at most 4 channels)",
+                 name, a->ndim);
     return TSR_OK;
 }
 
@@ -254,8 +256,7 @@ static tsr_status read_vector(const array *a, const char *name, const tsr_read_o
     return TSR_OK;
 }
 
-tsr_status tsr_npy_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
-                        tsr_media *out)
+tsr_status tsr_npy_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o, tsr_media *out)
 {
     (void)f;
     array a = {0};
@@ -319,7 +320,8 @@ tsr_status tsr_npy_write(const char *name, const tsr_media *m, const tsr_write_o
                      type, shape);
     /* The data begin at a multiple of 64; the header ends in a line feed. */
     int padded = (n + 1 + 10 + 63) / 64 * 64 - 10;
-    uint8_t mark[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (uint8_t)padded, (uint8_t)(padded >> 8)};
+    uint8_t mark[10] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (uint8_t)padded, (uint8_t)(padded >> 8)};
     const void *items = m->kind == TSR_MEDIA_VECTOR ? m->as.vector.data : m->as.image.data;
     tsr_str b = {0};
     tsr_status st = TSR_OK;

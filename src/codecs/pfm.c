@@ -51,8 +51,7 @@ static void copy_rows(const tsr_blob *s, size_t at, int little, tsr_image *im)
     }
 }
 
-tsr_status tsr_pfm_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o,
-                        tsr_media *out)
+tsr_status tsr_pfm_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o, tsr_media *out)
 {
     (void)f;
     size_t at = 0;

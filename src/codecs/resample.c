@@ -16,7 +16,7 @@
 
 /* Taps of the windowed sinc at the lower rate, and the share of its band that passes: stopband
  * below -90 dB and passband to 0.95 of Nyquist (test_sound measures it). */
-#define TAPS 64
+#define TAPS   64
 #define CUTOFF 0.95
 
 /* Arithmetic mean of the channels, summed in double in channel order. */

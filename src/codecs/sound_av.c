@@ -112,8 +112,7 @@ static tsr_status open_decoder(reader *r)
         TSR_FAIL(r->stream == AVERROR_DECODER_NOT_FOUND ? TSR_EUNSUPPORTED : TSR_EFORMAT,
                  "%s: has no sound track that can be decoded", r->s->name);
     for (unsigned i = 0; i < r->format->nb_streams; i++)
-        r->format->streams[i]->discard =
-            (int)i == r->stream ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+        r->format->streams[i]->discard = (int)i == r->stream ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
     r->codec = avcodec_alloc_context3(dec);
     r->packet = av_packet_alloc();
     r->frame = av_frame_alloc();

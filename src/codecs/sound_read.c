@@ -53,45 +53,6 @@ static sf_count_t vio_tell(void *p)
     return ((cursor *)p)->at;
 }
 
-/* libsndfile takes what is there of a WAV whose data end early; the header tells.
- * Source   RIFF: chunks of four letters, a little-endian length, data padded to even. */
-static tsr_status check_wav(const tsr_blob *s)
-{
-    uint8_t h[12];
-    size_t got;
-    int data = 0;
-    TSR_TRY(tsr_blob_read(s, 0, h, 12, &got));
-    if (got < 12 || memcmp(h, "RIFF", 4) != 0)
-        return TSR_OK; /* 64-bit and big-endian variants: libsndfile alone judges */
-    for (uint64_t at = 12; !data; ) {
-        TSR_TRY(tsr_blob_read(s, at, h, 8, &got));
-        if (got < 8)
-            TSR_FAIL(TSR_EFORMAT, "%s: WAV is cut off in its header: no data chunk within %llu "
-                     "bytes", s->name, (unsigned long long)s->bytes);
-        uint32_t n = tsr_le32(h + 4);
-        data = memcmp(h, "data", 4) == 0;
-        /* Streams write 0 or about 2^31 or 2^32 when they cannot know. */
-        int open_end = data && (n == 0 || n >= 0x7fff0000u);
-        if (!open_end && n > s->bytes - at - 8)
-            TSR_FAIL(TSR_EFORMAT, "%s: WAV is truncated: chunk '%.4s' promises %u bytes, %llu are "
-                     "left", s->name, (const char *)h, n, (unsigned long long)(s->bytes - at - 8));
-        at += 8 + (uint64_t)n + (n & 1);
-    }
-    return TSR_OK;
-}
-
-/* The same for AIFF: a big-endian length after FORM covers the whole file. */
-static tsr_status check_aiff(const tsr_blob *s)
-{
-    uint8_t h[8];
-    size_t got;
-    TSR_TRY(tsr_blob_read(s, 0, h, 8, &got));
-    if (got == 8 && tsr_be32(h + 4) > s->bytes - 8)
-        TSR_FAIL(TSR_EFORMAT, "%s: AIFF is truncated: %u bytes promised, %llu are there", s->name,
-                 tsr_be32(h + 4), (unsigned long long)(s->bytes - 8));
-    return TSR_OK;
-}
-
 static tsr_status read_frames(SNDFILE *f, const SF_INFO *info, const tsr_blob *s,
                               const tsr_read_options *o, tsr_sound *out)
 {
@@ -137,11 +98,10 @@ tsr_status tsr_sound_read(const tsr_codec *f, tsr_blob *s, const tsr_read_option
     tsr_status st = TSR_OK;
     tsr_sound sound = {0};
     int known = 0;
-    if (strcmp(f->name, "WAV") == 0)
-        TSR_TRY(check_wav(s));
-    if (strcmp(f->name, "AIFF") == 0)
-        TSR_TRY(check_aiff(s));
-    TSR_GO(read_sndfile(s, o, &sound, &known));
+    TSR_TRY(tsr_sound_check(f, s));
+    /* Not MP3: the decoder behind libsndfile prints on standard error. */
+    if (strcmp(f->name, "MP3") != 0)
+        TSR_GO(read_sndfile(s, o, &sound, &known));
     if (!known)
         TSR_GO(tsr_sound_read_av(s, o, &sound));
     for (size_t i = 0; i < sound.channels * sound.frames; i++)

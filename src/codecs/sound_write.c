@@ -27,7 +27,7 @@ static sf_count_t vio_length(void *p)
 static sf_count_t vio_seek(sf_count_t offset, int whence, void *p)
 {
     memory_file *m = p;
-    sf_count_t base = whence == SEEK_CUR ? (sf_count_t)m->at
+    sf_count_t base = whence == SEEK_CUR   ? (sf_count_t)m->at
                       : whence == SEEK_END ? (sf_count_t)m->b.len
                                            : 0;
     if (base + offset < 0 || (size_t)(base + offset) > m->b.len)
@@ -51,7 +51,8 @@ static sf_count_t vio_write(const void *from, sf_count_t n, void *p)
     size_t over = m->b.len - m->at, k = (size_t)n < over ? (size_t)n : over;
     if (k)
         memcpy(m->b.s + m->at, from, k);
-    if ((size_t)n > k && tsr_str_add_bytes(&m->b, (const char *)from + k, (size_t)n - k) != TSR_OK) {
+    if ((size_t)n > k &&
+        tsr_str_add_bytes(&m->b, (const char *)from + k, (size_t)n - k) != TSR_OK) {
         m->failed = 1;
         return 0;
     }
@@ -71,11 +72,15 @@ static tsr_status check(const char *name, const tsr_media *m, const char *format
                  tsr_media_name(m->kind));
     const tsr_sound *s = &m->as.sound;
     if (s->channels < 1 || s->channels > 8 || s->frames < 1)
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: %zu channels and %zu frames, a %s holds 1 to 8 channels "
-                 "and at least one frame", name, s->channels, s->frames, format);
+        TSR_FAIL(TSR_EUNSUPPORTED,
+                 "%s: %zu channels and %zu frames, a %s holds 1 to 8 channels "
+                 "and at least one frame",
+                 name, s->channels, s->frames, format);
     if (!(s->rate_hz >= 1 && s->rate_hz <= 655350) || s->rate_hz != floor(s->rate_hz))
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: a sample rate of %g Hz, expected a whole number up to "
-                 "655350", name, s->rate_hz);
+        TSR_FAIL(TSR_EUNSUPPORTED,
+                 "%s: a sample rate of %g Hz, expected a whole number up to "
+                 "655350",
+                 name, s->rate_hz);
     if (s->frames > (size_t)INT_MAX / 4 / s->channels)
         TSR_FAIL(TSR_ELIMIT, "%s: %zu frames are too many for a %s", name, s->frames, format);
     return TSR_OK;
@@ -88,7 +93,10 @@ static tsr_status to_16(const tsr_sound *s, short **out)
     TSR_TRY(tsr_alloc(out, n, sizeof **out));
     for (size_t i = 0; i < n; i++) {
         float v = rintf(s->data[i] * 32768.0f);
-        (*out)[i] = (short)(v >= 32767.0f ? 32767 : v >= -32768.0f ? v : v < -32768.0f ? -32768 : 0);
+        (*out)[i] = (short)(v >= 32767.0f    ? 32767
+                            : v >= -32768.0f ? v
+                            : v < -32768.0f  ? -32768
+                                             : 0);
     }
     return TSR_OK;
 }
@@ -109,8 +117,10 @@ static tsr_status write_sound(const char *name, const tsr_sound *s, int format, 
     if (m.failed)
         TSR_GOFAIL(TSR_ENOMEM, "%s: no memory for the sound's bytes", name);
     if (!f)
-        TSR_GOFAIL(TSR_EUNSUPPORTED, "%s: libsndfile cannot write %zu channels at %g Hz in this "
-                   "format", name, s->channels, s->rate_hz);
+        TSR_GOFAIL(TSR_EUNSUPPORTED,
+                   "%s: libsndfile cannot write %zu channels at %g Hz in this "
+                   "format",
+                   name, s->channels, s->rate_hz);
     /* No PEAK chunk: it holds the time of writing. */
     sf_command(f, SFC_SET_ADD_PEAK_CHUNK, NULL, SF_FALSE);
     sf_count_t n = (sf_count_t)s->frames;

@@ -30,14 +30,11 @@ typedef struct tsr_still {
  * what the decoder needs: no metadata, nothing after the first picture.
  * Errors   TSR_EFORMAT, TSR_ELIMIT, TSR_EUNSUPPORTED, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_png_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
-TSR_USE tsr_status tsr_jpeg_prepare(const tsr_blob *s, const tsr_read_options *o,
-                                    tsr_still *out);
+TSR_USE tsr_status tsr_jpeg_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
 TSR_USE tsr_status tsr_gif_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
-TSR_USE tsr_status tsr_webp_prepare(const tsr_blob *s, const tsr_read_options *o,
-                                    tsr_still *out);
+TSR_USE tsr_status tsr_webp_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
 TSR_USE tsr_status tsr_bmp_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
-TSR_USE tsr_status tsr_tiff_prepare(const tsr_blob *s, const tsr_read_options *o,
-                                    tsr_still *out);
+TSR_USE tsr_status tsr_tiff_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
 TSR_USE tsr_status tsr_pnm_prepare(const tsr_blob *s, const tsr_read_options *o, tsr_still *out);
 
 /* Room for `bytes` of packet and its padding; st->bytes starts at 0. */

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#define BLOCK_BYTES 65536
+#define BLOCK_BYTES  65536
 #define MEMBER_BYTES ((size_t)1 << 30)
 
 struct tsr_tar {
@@ -34,8 +34,7 @@ tsr_status tsr_tar_stream_open(const char *path, tsr_tar_stream *s)
     archive_read_support_filter_all(s->a);
     archive_read_support_format_tar(s->a);
     if (archive_read_open_fd(s->a, s->source.fd, BLOCK_BYTES) != ARCHIVE_OK)
-        TSR_FAIL(TSR_EFORMAT, "%s: cannot be read as a tar: %s", path,
-                 archive_error_string(s->a));
+        TSR_FAIL(TSR_EFORMAT, "%s: cannot be read as a tar: %s", path, archive_error_string(s->a));
     return TSR_OK;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Several tars as one table of samples: headers are read once, data at their place when asked for. */
+ * Several tars as one table of samples: headers are read once, data at their place when asked for.
+ */
 #include "codecs/tar.h"
 
 #include "base/mem.h"
@@ -63,8 +64,8 @@ static tsr_status add_member(tsr_tar_set *s, size_t source, const char *name, ui
     const own_source *from = &s->sources[source];
     TSR_TRY(tsr_room(&s->members, s->n_members, &s->cap_members, sizeof *s->members));
     member *m = &s->members[s->n_members];
-    *m = (member){.key_chars = tsr_tar_key_chars(name), .offset = offset, .bytes = bytes,
-                  .source = source};
+    *m = (member){
+        .key_chars = tsr_tar_key_chars(name), .offset = offset, .bytes = bytes, .source = source};
     TSR_TRY(tsr_strdup(&m->name, name));
     s->n_members++;
     if (!from->modality)
@@ -85,8 +86,10 @@ static tsr_status index_tar(tsr_tar_set *s, size_t source)
     for (;;) {
         TSR_GO(tsr_tar_stream_next(&t, &name, &bytes, &more));
         if (archive_filter_code(t.a, 0) != ARCHIVE_FILTER_NONE)
-            TSR_GOFAIL(TSR_EUNSUPPORTED, "%s: is compressed; samples are read in any order from "
-                       "plain tars only", path);
+            TSR_GOFAIL(TSR_EUNSUPPORTED,
+                       "%s: is compressed; samples are read in any order from "
+                       "plain tars only",
+                       path);
         if (!more)
             break;
         uint64_t offset = (uint64_t)archive_filter_bytes(t.a, 0);
@@ -122,8 +125,8 @@ static tsr_status group(tsr_tar_set *s)
         const member *m = &s->members[i], *before = i ? m - 1 : NULL;
         if (before && by_key(before, m) == 0)
             TSR_FAIL(TSR_EFORMAT, "%s: sample %.*s has modality %.*s twice: %s and %s",
-                     s->sources[m->source].path, (int)m->key_chars, m->name,
-                     (int)m->modality_chars, m->modality, before->name, m->name);
+                     s->sources[m->source].path, (int)m->key_chars, m->name, (int)m->modality_chars,
+                     m->modality, before->name, m->name);
         if (before && compare_text(before->name, before->key_chars, m->name, m->key_chars) == 0) {
             s->samples[s->n_samples - 1].count++;
             continue;

@@ -14,8 +14,8 @@
 #define PNG_HEAD "\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 /* width 2^31 - 1, height 2^31 - 1 */
 #define HUGE_SIDES "\x7f\xff\xff\xff\x7f\xff\xff\xff\10\2\0\0\0"
-#define NPY_HEAD "\x93NUMPY\1\0\x46\0"
-#define SPACES "                                        "
+#define NPY_HEAD   "\x93NUMPY\1\0\x46\0"
+#define SPACES     "                                        "
 
 typedef struct hostile {
     const char *name, *data;
@@ -45,7 +45,8 @@ static const hostile table[] = {
     {"chunk.png", BYTES(PNG_HEAD "\0\0\0\1\0\0\0\1\10\2\0\0\0crc!\xff\xff\xff\xffIDAT1234"),
      TSR_EFORMAT, "truncated"},
     {"soi.jpg", BYTES("\xff\xd8\xff"), TSR_EFORMAT, "truncated"},
-    {"zero.jpg", BYTES("\xff\xd8\xff\xc0\0\x0b\x08\0\0\0\0\1\1\x11\0\xff\xd9"), TSR_EFORMAT, "empty"},
+    {"zero.jpg", BYTES("\xff\xd8\xff\xc0\0\x0b\x08\0\0\0\0\1\1\x11\0\xff\xd9"), TSR_EFORMAT,
+     "empty"},
     {"marker.jpg", BYTES("\xff\xd8\xff\xdb\0\3\0zzz\xff\xd9"), TSR_EFORMAT, "marker"},
     {"nothing.jpg", BYTES("\xff\xd8\xff\xd9"), TSR_EFORMAT, "no picture"},
     {"length.jpg", BYTES("\xff\xd8\xff\xe1\xff\xff Exif"), TSR_EFORMAT, "truncated"},
@@ -64,12 +65,18 @@ static const hostile table[] = {
     {"word.pfm", BYTES("Pf\n2 "), TSR_EFORMAT, "cut off"},
     {"wide.pfm", BYTES("Pf\n40000 1\n-1\nabcd"), TSR_ELIMIT, "40000 x 1"},
     {"half.pfm", BYTES("Pf\n1.5 1\n-1\nabcd"), TSR_EFORMAT, "1.5"},
-    {"type.npy", BYTES(NPY_HEAD "{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }         \n"
-                       "abcd"), TSR_EUNSUPPORTED, "of type"},
-    {"huge.npy", BYTES(NPY_HEAD "{'descr':'<f4','fortran_order':False,'shape':(99999999,99999999)} "
-                       "    \nabcd"), TSR_EFORMAT, "truncated"},
-    {"over.npy", BYTES(NPY_HEAD "{'descr':'<f8','fortran_order':False,'shape':(4294967296,"
-                       "4294967296)} \n"), TSR_ELIMIT, "size"},
+    {"type.npy",
+     BYTES(NPY_HEAD "{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }         \n"
+                    "abcd"),
+     TSR_EUNSUPPORTED, "of type"},
+    {"huge.npy",
+     BYTES(NPY_HEAD "{'descr':'<f4','fortran_order':False,'shape':(99999999,99999999)} "
+                    "    \nabcd"),
+     TSR_EFORMAT, "truncated"},
+    {"over.npy",
+     BYTES(NPY_HEAD "{'descr':'<f8','fortran_order':False,'shape':(4294967296,"
+                    "4294967296)} \n"),
+     TSR_ELIMIT, "size"},
     {"shape.npy", BYTES(NPY_HEAD "{'descr':'<f4','fortran_order':False,'shape':(-1,2)}" SPACES),
      TSR_EFORMAT, "shape"},
     {"zero.npy", BYTES(NPY_HEAD "{'descr':'<f4','fortran_order':False,'shape':(0,2)}" SPACES),
@@ -78,10 +85,14 @@ static const hostile table[] = {
     {"header.wav", BYTES("RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0"), TSR_EFORMAT, "truncated"},
     {"nodata.wav", BYTES("RIFF\x1c\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80>\0\0\0}\0\0\2\0\x10\0"),
      TSR_EFORMAT, "no data chunk"},
-    {"short.wav", BYTES("RIFF\x24\x10\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80>\0\0\0}\0\0\2\0\x10\0"
-                        "data\0\x10\0\0abcd"), TSR_EFORMAT, "promises 4096"},
-    {"rate.wav", BYTES("RIFF\x28\0\0\0WAVEfmt \x10\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\2\0\x10\0"
-                       "data\4\0\0\0abcd"), TSR_EFORMAT, "rate.wav"},
+    {"short.wav",
+     BYTES("RIFF\x24\x10\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80>\0\0\0}\0\0\2\0\x10\0"
+           "data\0\x10\0\0abcd"),
+     TSR_EFORMAT, "promises 4096"},
+    {"rate.wav",
+     BYTES("RIFF\x28\0\0\0WAVEfmt \x10\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\2\0\x10\0"
+           "data\4\0\0\0abcd"),
+     TSR_EFORMAT, "rate.wav"},
     {"silent.flac", BYTES("fLaC\0\0\0\x22"), TSR_EFORMAT, "silent.flac"},
     {"noise.mp3", BYTES("this is no sound at all, whatever the name says"), TSR_EFORMAT,
      "noise.mp3"},
@@ -194,7 +205,7 @@ static seed seeds[9];
 static int make_seeds(void **state)
 {
     (void)state;
-    static const char *const names[9] = {"s.png", "s16.png", "s.jpg", "s.pfm", "s.npy",
+    static const char *const names[9] = {"s.png", "s16.png", "s.jpg",  "s.pfm", "s.npy",
                                          "s.wav", "s.flac",  "s.json", "s.csv"};
     tsr_media rgb = {.kind = TSR_MEDIA_IMAGE}, words = rgb, floats = rgb;
     tsr_media sound = {.kind = TSR_MEDIA_SOUND};
@@ -284,8 +295,10 @@ static void mutations_do_no_harm(void **state)
                 copy[tsr_rng_below(&r, (uint32_t)span)] = (char)tsr_rng_u32(&r);
             }
             tsr_media m = {0};
-            const tsr_read_options o = {.max_pixels = 1 << 20, .max_samples = 1 << 20,
-                                        .rate_hz = k % 2 ? 8000 : 0, .mono = k % 3 == 0,
+            const tsr_read_options o = {.max_pixels = 1 << 20,
+                                        .max_samples = 1 << 20,
+                                        .rate_hz = k % 2 ? 8000 : 0,
+                                        .mono = k % 3 == 0,
                                         .flatten = k % 4 == 0};
             total++;
             if (tsr_media_read_memory(seeds[i].name, copy, seeds[i].bytes, &o, &m) == TSR_OK)
@@ -302,8 +315,8 @@ static void mutations_do_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_gives_its_error),       cmocka_unit_test(paths_that_are_no_files),
-        cmocka_unit_test(limits_hold),                cmocka_unit_test(whatever_is_cut_is_refused),
+        cmocka_unit_test(each_gives_its_error), cmocka_unit_test(paths_that_are_no_files),
+        cmocka_unit_test(limits_hold),          cmocka_unit_test(whatever_is_cut_is_refused),
         cmocka_unit_test(mutations_do_no_harm),
     };
     return cmocka_run_group_tests(tests, make_seeds, drop_seeds);

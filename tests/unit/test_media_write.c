@@ -67,7 +67,8 @@ static void exact_images_come_back(void **state)
     static const size_t sizes[][2] = {{1, 1}, {1, 9}, {9, 1}, {13, 21}, {128, 128}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
-            tsr_media m = picture(sizes[k][0], sizes[k][1], cases[i].channels, cases[i].pixel), back;
+            tsr_media m = picture(sizes[k][0], sizes[k][1], cases[i].channels, cases[i].pixel),
+                      back;
             round_trip(cases[i].name, &m, NULL, &back);
             assert_same_image(&m, &back);
             tsr_media_clear(&m);
@@ -247,12 +248,13 @@ static void resampling_is_clean(void **state)
 {
     (void)state;
     static const double cases[][3] = {
-        {44100, 16000, 440}, {44100, 16000, 5000}, {48000, 16000, 1000}, {8000, 16000, 440},
-        {22050, 16000, 3000}, {16000, 44100, 5000},
+        {44100, 16000, 440}, {44100, 16000, 5000}, {48000, 16000, 1000},
+        {8000, 16000, 440},  {22050, 16000, 3000}, {16000, 44100, 5000},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         double snr = resampled_snr_db(cases[i][0], cases[i][1], cases[i][2]);
-        print_message("%g -> %g Hz at %g Hz: %.1f dB\n", cases[i][0], cases[i][1], cases[i][2], snr);
+        print_message("%g -> %g Hz at %g Hz: %.1f dB\n", cases[i][0], cases[i][1], cases[i][2],
+                      snr);
         assert_true(snr > 80);
     }
     /* what the new rate cannot hold is gone: 12 kHz into 16 kHz leaves noise only */

@@ -42,9 +42,11 @@ static void csv_follows_rfc_4180(void **state)
                                         "\"42\",-1.5e3,\n"
                                         "007,1e5,\xc3\xa9t\xc3\xa9 ici");
     assert_int_equal(tsr_records_count(r), 3);
-    assert_record(r, 2, "{\"name\": \"007\", \"a size\": 1e5, \"note\": \"\xc3\xa9t\xc3\xa9 ici\"}");
-    assert_record(r, 0, "{\"name\": \"ball\", \"a size\": 12, "
-                        "\"note\": \"says \\\"hi\\\", twice\\r\\nand leaves\"}");
+    assert_record(r, 2,
+                  "{\"name\": \"007\", \"a size\": 1e5, \"note\": \"\xc3\xa9t\xc3\xa9 ici\"}");
+    assert_record(r, 0,
+                  "{\"name\": \"ball\", \"a size\": 12, "
+                  "\"note\": \"says \\\"hi\\\", twice\\r\\nand leaves\"}");
     assert_record(r, 1, "{\"name\": \"42\", \"a size\": -1500.0, \"note\": null}");
     tsr_media m;
     assert_fails(TSR_ENOENT, tsr_records_read(r, 3, &m));
