@@ -9,6 +9,8 @@
 
 #define MAX_SIDE 4096
 
+const char *const tsr_grid_recipe_keys[] = {"kind", "modality", "vocabulary", "model", NULL};
+
 /* ---- settings ---------------------------------------------------------------------------------*/
 
 tsr_status tsr_grid_precision(const tsr_settings *s, tsr_precision *out)
@@ -104,6 +106,7 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
     TSR_TRY(start(t, &g));
     tsr_settings s = {config, g->settings, origin};
     TSR_TRY(configure(g, &s, 128));
+    TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys));
     json_t *model = section ? json_deep_copy(section) : json_object();
     if (!model)
         TSR_FAIL(TSR_ENOMEM, "no memory for a model's settings");

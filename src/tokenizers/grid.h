@@ -62,6 +62,9 @@ extern const tsr_kind tsr_kind_image, tsr_kind_depth, tsr_kind_normal, tsr_kind_
 
 /* What kinds with windows of their own (sound) share with grids. */
 
+/* Keys of a network tokenizer's section that are not settings; ended by NULL. */
+extern const char *const tsr_grid_recipe_keys[];
+
 /* The precision setting as the engine's. */
 TSR_USE tsr_status tsr_grid_precision(const tsr_settings *s, tsr_precision *out);
 

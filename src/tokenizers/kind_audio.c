@@ -102,6 +102,7 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
     TSR_TRY(start(t, &a));
     tsr_settings s = {config, a->settings, origin};
     TSR_TRY(configure(a, &s));
+    TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys));
     json_t *model = section ? json_deep_copy(section) : json_object();
     if (!model)
         TSR_FAIL(TSR_ENOMEM, "no memory for a model's settings");

@@ -85,3 +85,35 @@ tsr_status tsr_setting_size(const tsr_settings *s, const char *key, long long fa
     out[1] = (size_t)w;
     return TSR_OK;
 }
+
+static int is_other(const char *key, const char *const *others)
+{
+    for (; *others; others++)
+        if (strcmp(*others, key) == 0)
+            return 1;
+    return 0;
+}
+
+static tsr_status refuse(const tsr_settings *s, const char *unknown)
+{
+    enum { MOST = 64 };
+    const char *known[MOST], *key;
+    size_t n = 0;
+    json_t *value;
+    json_object_foreach(s->kept, key, value)
+        if (n < MOST)
+            known[n++] = key;
+    const char *near = tsr_suggest(unknown, known, n);
+    TSR_FAIL(TSR_ECONFIG, "%s: a tokenizer of this kind has no setting \"%.60s\"%s%s", s->origin,
+             unknown, near ? "; did you mean " : "", near ? near : "");
+}
+
+tsr_status tsr_settings_check(const tsr_settings *s, const char *const *others)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)s->config, key, value)
+        if (!json_object_get(s->kept, key) && !is_other(key, others))
+            return refuse(s, key);
+    return TSR_OK;
+}

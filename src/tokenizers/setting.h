@@ -30,4 +30,8 @@ TSR_USE tsr_status tsr_setting_word(const tsr_settings *s, const char *key,
 TSR_USE tsr_status tsr_setting_size(const tsr_settings *s, const char *key, long long fallback,
                                     long long lo, long long hi, size_t out[2]);
 
+/* After the last tsr_setting_*: every key of the recipe's section must have been one that this kind
+ * reads, or one of `others` (ended by NULL). TSR_ECONFIG naming the key, with a suggestion. */
+TSR_USE tsr_status tsr_settings_check(const tsr_settings *s, const char *const *others);
+
 #endif
