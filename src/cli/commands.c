@@ -10,6 +10,7 @@
 
 /* clang-format off: one a line */
 const tsr_command *const tsr_commands[] = {
+    &tsr_cmd_train_tokenizer,
     &tsr_cmd_encode,
     &tsr_cmd_decode,
     &tsr_cmd_roundtrip,
