@@ -28,6 +28,7 @@ typedef struct tsr_dataset tsr_dataset;
 TSR_USE tsr_status tsr_dataset_open(const tsr_dataset_spec *spec, tsr_dataset **out);
 void tsr_dataset_close(tsr_dataset *d);
 
+/* Number of samples, and the key of sample i < count. Borrowed until close. */
 size_t tsr_dataset_count(const tsr_dataset *d);
 const char *tsr_dataset_key(const tsr_dataset *d, size_t i);
 
