@@ -4,8 +4,9 @@
 #ifndef TSR_CODECS_STILL_H
 #define TSR_CODECS_STILL_H
 
-#include "codecs/codec.h"
 #include "codecs/blob.h"
+#include "codecs/codec.h"
+#include "codecs/format.h"
 
 #include <libavutil/frame.h>
 
@@ -48,6 +49,11 @@ int tsr_exif_orientation(const uint8_t *tiff, size_t bytes);
 
 /* Turn and mirror a picture as EXIF orientation 2..8 asks; 1 does nothing. */
 TSR_USE tsr_status tsr_image_orient(tsr_image *im, int orientation);
+
+/* Decode the prepared bytes, which move out of `still`. Errors: TSR_EFORMAT, TSR_ELIMIT,
+ * TSR_EUNSUPPORTED, TSR_ENOMEM. */
+TSR_USE tsr_status tsr_still_decode(const tsr_codec *f, tsr_still *still, const char *name,
+                                    const tsr_read_options *o, AVFrame *frame);
 
 /* A decoded frame as an image; channels and depth as stored. */
 TSR_USE tsr_status tsr_frame_image(const AVFrame *f, const tsr_still *st, const char *name,

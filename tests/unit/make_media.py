@@ -118,6 +118,14 @@ def make_png(out):
         out.put(f"turned{o}.png", png(a, 2, 8, chunk(b"eXIf", exif(o))), upright(a, o))
     bomb = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * 50_000_000, 9))
     out.put("textbomb.png", png(picture(5, 5, 3), 2, 8, bomb), picture(5, 5, 3))
+    # whole chunks with right sums, but pixels of a quarter of the rows
+    rows = zlib.compress(b"".join(b"\0" + bytes([200] * 60) for _ in range(5)))
+    head = struct.pack(">IIBBBBB", 20, 20, 8, 2, 0, 0, 0)
+    out.put("few-rows.png", b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows)
+            + chunk(b"IEND", b""))
+    for v in (0xa5, 0x5a):
+        a = np.full((6, 3, 1), v)
+        out.put(f"all-{v:x}.png", png(a, 0, 8), a.astype(np.uint8))
     b = io.BytesIO()
     Image.fromarray(picture(19, 23, 3)).save(b, "png", compress_level=9)
     out.put("pillow.png", b.getvalue(), picture(19, 23, 3))

@@ -65,13 +65,14 @@ static void lossless_pictures_are_exact(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "grey8.png",   "ga8.png",       "rgb8.png",          "rgba8.png", "grey16.png",
-        "ga16.png",    "rgb16.png",     "rgba16.png",        "grey1.png", "grey2.png",
-        "grey4.png",   "palette.png",   "palette-alpha.png", "key.png",   "textbomb.png",
-        "pillow.png",  "lossless.webp", "alpha.webp",        "first.gif", "rgb.bmp",
-        "palette.bmp", "grey.bmp",      "rgb.tif",           "alpha.tif", "lzw.tif",
-        "deflate.tif", "grey16.tif",    "rgb.ppm",           "grey.pgm",  "bits.pbm",
-        "grey16.pgm",  "ascii.ppm",     "depth.pfm",         "big.pfm",   "colour.pfm"};
+        "grey8.png",  "ga8.png",     "rgb8.png",          "rgba8.png",     "grey16.png",
+        "ga16.png",   "rgb16.png",   "rgba16.png",        "grey1.png",     "grey2.png",
+        "grey4.png",  "palette.png", "palette-alpha.png", "key.png",       "textbomb.png",
+        "all-a5.png", "all-5a.png",  "pillow.png",        "lossless.webp", "alpha.webp",
+        "first.gif",  "rgb.bmp",     "palette.bmp",       "grey.bmp",      "rgb.tif",
+        "alpha.tif",  "lzw.tif",     "deflate.tif",       "grey16.tif",    "rgb.ppm",
+        "grey.pgm",   "bits.pbm",    "grey16.pgm",        "ascii.ppm",     "depth.pfm",
+        "big.pfm",    "colour.pfm"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         compare(names[i], ".npy", NULL, 0, 0);
 }
@@ -273,6 +274,17 @@ static void cut_files_are_refused(void **state)
     }
 }
 
+static void pixels_that_end_early_are_noticed(void **state)
+{
+    (void)state;
+    size_t bytes;
+    tsr_media m;
+    char *data = load("few-rows.png", &bytes);
+    assert_fails(TSR_EFORMAT, tsr_media_read_memory("few-rows.png", data, bytes, NULL, &m));
+    assert_non_null(strstr(tsr_error(), "before the last row"));
+    tsr_free(data);
+}
+
 static void changed_files_do_no_harm(void **state)
 {
     (void)state;
@@ -310,10 +322,15 @@ static void changed_files_do_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lossless_pictures_are_exact), cmocka_unit_test(options_of_pictures),
-        cmocka_unit_test(jpegs_agree_with_libjpeg),    cmocka_unit_test(imagemagick_agrees),
-        cmocka_unit_test(arrays_of_every_type),        cmocka_unit_test(sounds_of_every_kind),
-        cmocka_unit_test(cut_files_are_refused),       cmocka_unit_test(changed_files_do_no_harm),
+        cmocka_unit_test(lossless_pictures_are_exact),
+        cmocka_unit_test(options_of_pictures),
+        cmocka_unit_test(jpegs_agree_with_libjpeg),
+        cmocka_unit_test(imagemagick_agrees),
+        cmocka_unit_test(arrays_of_every_type),
+        cmocka_unit_test(sounds_of_every_kind),
+        cmocka_unit_test(cut_files_are_refused),
+        cmocka_unit_test(changed_files_do_no_harm),
+        cmocka_unit_test(pixels_that_end_early_are_noticed),
     };
     const char *python = getenv("PYTHON");
     char *command;
