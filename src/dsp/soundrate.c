@@ -99,6 +99,19 @@ static tsr_status converter_init(converter *c, uint64_t from, uint64_t to)
     return TSR_OK;
 }
 
+/* Four running sums, so that the order of additions is fixed and still fast. */
+static double weighted_sum(const double *w, const float *x, size_t n)
+{
+    double sum[4] = {0};
+    size_t j = 0;
+    for (; j + 4 <= n; j += 4)
+        for (size_t k = 0; k < 4; k++)
+            sum[k] += w[j + k] * x[j + k];
+    for (; j < n; j++)
+        sum[0] += w[j] * x[j];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
 static float one_sample(const converter *c, const float *x, size_t n, size_t i)
 {
     /* i * down may not overflow: i < 2^63 / down for any sound that fits in memory. */
@@ -112,10 +125,7 @@ static float one_sample(const converter *c, const float *x, size_t n, size_t i)
     size_t hi = c->taps;
     if (first + (int64_t)hi > (int64_t)n)
         hi = (int64_t)n > first ? (size_t)((int64_t)n - first) : 0;
-    double sum = 0;
-    for (size_t j = lo; j < hi; j++)
-        sum += row[j] * x[first + (int64_t)j];
-    return (float)sum;
+    return (float)weighted_sum(row + lo, x + (first + (int64_t)lo), hi > lo ? hi - lo : 0);
 }
 
 tsr_status tsr_soundrate(const float *x, size_t n, double from_hz, double to_hz, float *y)

@@ -506,6 +506,64 @@ static void files_read_back_with_the_same_hash(void **state)
     tsr_free(path);
 }
 
+/* Make, encode, decode, describe, with the n-th allocation failing. */
+static tsr_status whole_life(const char *recipe, const tsr_media *m, long n)
+{
+    tsr_tokenizer *t = NULL;
+    tsr_tokens ids = {0};
+    tsr_media got = {0};
+    json_t *told = NULL, *config = parse(recipe);
+    const tsr_inputs in = {.media = {m}, .count = 1};
+    assert_ok(tsr_json_set(config, "text", json_string(text_path)));
+    tsr_mem_fail_after(n);
+    tsr_status st = tsr_tokenizer_create(config, "test recipe", &t);
+    if (st == TSR_OK)
+        st = tsr_tokenizer_encode(t, NULL, &in, &ids);
+    if (st == TSR_OK)
+        st = tsr_tokenizer_decode(t, NULL, &ids, &got);
+    if (st == TSR_OK)
+        st = tsr_tokenizer_describe(t, &told);
+    tsr_mem_fail_after(0);
+    tsr_tokens_clear(&ids);
+    tsr_media_clear(&got);
+    json_decref(told);
+    json_decref(config);
+    tsr_tokenizer_destroy(t);
+    return st;
+}
+
+static void running_out_of_memory_is_an_error(void **state)
+{
+    (void)state;
+    static const char *const recipes[] = {
+        "{\"kind\":\"palette\",\"modality\":\"palette\"}",
+        "{\"kind\":\"metadata\",\"modality\":\"m\",\"fields\":[{\"name\":\"a\","
+        "\"type\":\"enum\",\"values\":[\"x\",\"y\"]}]}",
+        "{\"kind\":\"boxes\",\"modality\":\"det\"}"};
+    static const size_t columns[2] = {3, 2};
+    tsr_media media[3] = {bands(colours, columns, 2), record_media("{\"a\":\"y\"}"),
+                          record_media("{\"instances\":[{\"boxes\":[0,0,1,1],"
+                                       "\"class_name\":\"a cat\"}]}")};
+    for (size_t i = 0; i < 3; i++) {
+        /* The vocabulary takes thousands of allocations: ever smaller steps, the last one by one. */
+        long n = 1, step = 997, failures = 0;
+        for (;; n += step) {
+            tsr_status st = whole_life(recipes[i], &media[i], n);
+            if (st == TSR_OK && step == 1)
+                break;
+            if (st == TSR_OK) {
+                n -= step;
+                step = step / 6 > 1 ? step / 6 : 1;
+                continue;
+            }
+            assert_int_equal(st, TSR_ENOMEM);
+            failures++;
+        }
+        assert_true(failures > 20);
+        tsr_media_clear(&media[i]);
+    }
+}
+
 static void what_is_no_tokenizer_is_refused(void **state)
 {
     (void)state;
@@ -550,6 +608,7 @@ int main(void)
         cmocka_unit_test(broken_boxes_are_left_out),
         cmocka_unit_test(text_goes_there_and_back),
         cmocka_unit_test(files_read_back_with_the_same_hash),
+        cmocka_unit_test(running_out_of_memory_is_an_error),
         cmocka_unit_test(what_is_no_tokenizer_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
