@@ -7,10 +7,11 @@
 #include "cli/tokenline.h"
 #include "cli/toolbox.h"
 #include "pipeline/onefile.h"
+#include "shards/manifest.h"
 
 typedef struct settings {
     long long threads;
-    const char *modality;
+    const char *modality, *corpus;
     tsr_option_list tokenizers, with;
 } settings;
 
@@ -21,6 +22,8 @@ static const tsr_option options[] = {
      "modality of a published 4M tokenizer, whose file does not say it"},
     {"with", 'w', TSR_OPT_LIST, offsetof(settings, with), NULL, 0, 0, "FILE",
      "another file of the same sample, such as the record beside a picture"},
+    {"corpus", 0, TSR_OPT_STRING, offsetof(settings, corpus), NULL, 0, 0, "FOLDER",
+     "corpus whose vocabulary gives the global ids; without it they equal the local ones"},
     TSR_OPTION_THREADS(settings),
 };
 
@@ -28,6 +31,7 @@ static const tsr_option options[] = {
 typedef struct batch {
     const settings *set;
     const tsr_tokenizer *tokenizer;
+    tsr_token_space space;
     tsr_tokenizer_work **works; /* [threads] */
     char *const *files;
     tsr_tokens *tokens;
@@ -57,8 +61,7 @@ static tsr_status print_batch(const batch *b, size_t n, size_t *failed)
             ++*failed;
             continue;
         }
-        TSR_TRY(
-            tsr_token_line_json(b->files[i], tsr_tokenizer_space(b->tokenizer), &b->tokens[i], &v));
+        TSR_TRY(tsr_token_line_json(b->files[i], &b->space, &b->tokens[i], &v));
         tsr_status st = tsr_print_json(v, 0);
         json_decref(v);
         TSR_TRY(st);
@@ -85,6 +88,26 @@ out:
     return st;
 }
 
+/* The tokenizer's space, with the base it has in a corpus. */
+static tsr_status find_space(const settings *s, const tsr_tokenizer *t, tsr_token_space *out)
+{
+    const tsr_token_space *own = tsr_tokenizer_space(t);
+    tsr_manifest m = {0};
+    *out = *own;
+    if (!s->corpus)
+        return TSR_OK;
+    TSR_TRY(tsr_manifest_read(s->corpus, &m));
+    const tsr_modality *found = tsr_manifest_modality(&m, own->modality);
+    int same = found && tsr_digest_equal(found->space.tokenizer, own->tokenizer);
+    if (same)
+        out->base = found->space.base;
+    tsr_manifest_clear(&m);
+    if (!same)
+        TSR_FAIL(TSR_EMISMATCH, "%s: its %s tokens were not made by this tokenizer", s->corpus,
+                 own->modality);
+    return TSR_OK;
+}
+
 /* Batches are small, so that a reader of the pipe sees lines soon. */
 static tsr_status encode_all(const settings *s, const tsr_tokenizer *t, size_t n,
                              char *const *files, size_t *failed)
@@ -92,6 +115,7 @@ static tsr_status encode_all(const settings *s, const tsr_tokenizer *t, size_t n
     size_t threads = (size_t)tsr_par_threads(), step = threads * 2;
     batch b = {.set = s, .tokenizer = t};
     tsr_status st;
+    TSR_GO(find_space(s, t, &b.space));
     TSR_GO(tsr_alloc(&b.works, threads, sizeof *b.works));
     for (size_t i = 0; i < threads; i++)
         TSR_GO(tsr_tokenizer_work_create(t, &b.works[i]));

@@ -18,6 +18,7 @@ const tsr_command *const tsr_commands[] = {
     &tsr_cmd_verify,
     &tsr_cmd_inspect,
     &tsr_cmd_info,
+    &tsr_cmd_bench,
     &tsr_cmd_help,
 };
 /* clang-format on */

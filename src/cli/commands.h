@@ -6,6 +6,7 @@
 
 #include "base/options.h"
 
+extern const tsr_command tsr_cmd_bench;
 extern const tsr_command tsr_cmd_decode;
 extern const tsr_command tsr_cmd_encode;
 extern const tsr_command tsr_cmd_help;
