@@ -53,7 +53,7 @@ typedef struct tsr_attention_spec {
  * Sequences of a batch, and segments, do not see each other. Offsets out of order or range are cut
  * to what is possible. In bf16 precision q, k, v and the probabilities are rounded to bf16 for the
  * two products where the processor has bf16 tiles; softmax is float32. A row's result depends on its
- * own sequence only. */
+ * own sequence only. Gradients are computed in float32 from the operands as stored. */
 tsr_value tsr_attention(tsr_graph *g, tsr_value q, tsr_value k, tsr_value v,
                         const tsr_attention_spec *spec);
 
