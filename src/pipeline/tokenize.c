@@ -52,19 +52,6 @@ static tsr_status clean_up(const char *folder)
     return st;
 }
 
-static tsr_status keep_recipe(const tsr_task *t)
-{
-    char *path = NULL, *text = NULL;
-    tsr_status st = TSR_OK;
-    TSR_GO(tsr_path_join(&path, t->output, "recipe.yaml"));
-    TSR_GO(tsr_recipe_text(t->recipe, &text));
-    TSR_GO(tsr_file_write(path, text, strlen(text)));
-out:
-    tsr_free(path);
-    tsr_free(text);
-    return st;
-}
-
 /* --- summary --- */
 
 typedef struct totals {
@@ -195,7 +182,7 @@ static tsr_status run(tsr_task *t, tsr_task_meter *meter)
     if (t->samples == 0)
         TSR_FAIL(TSR_ENOENT, "%s: has no sample for any modality of the recipe", t->root);
     TSR_TRY(clean_up(t->output));
-    TSR_TRY(keep_recipe(t));
+    TSR_TRY(tsr_task_keep(t));
     /* The new vocabulary is in place before any file refers to it. */
     TSR_TRY(tsr_manifest_write(&t->manifest, t->output));
     for (size_t i = 0; i < t->unusable.count; i++)

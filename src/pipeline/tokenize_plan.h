@@ -73,6 +73,9 @@ TSR_USE tsr_status tsr_task_inputs(const tsr_task *t, const tsr_task_shard *s,
 TSR_USE tsr_status tsr_task_sealed(const tsr_task *t, const tsr_task_shard *s,
                                    const tsr_task_modality *m, int *sealed);
 
+/* Write the merged recipe and copies of the tokenizers into the corpus folder. */
+TSR_USE tsr_status tsr_task_keep(const tsr_task *t);
+
 /* Scratch that outlives a shard: one of each modality for each worker, made when first used. */
 typedef struct tsr_task_lanes {
     tsr_tokenizer_work **works; /* [n_lanes, n_modalities] */

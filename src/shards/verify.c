@@ -189,23 +189,24 @@ static tsr_status check_entry(verifier *v, tsr_corpus *c, const tsr_shard_entry 
     return st;
 }
 
-/* Keys are unique within a split: sort all of them and look at neighbours. */
+/* Keys are unique within a split of a source: sort all of them and look at neighbours. */
 typedef struct named {
     char *key;
-    const char *split;
+    const char *source, *split;
 } named;
 
-static int by_split_and_key(const void *a, const void *b)
+static int by_place_and_key(const void *a, const void *b)
 {
     const named *x = a, *y = b;
-    int c = strcmp(x->split, y->split);
+    int c = strcmp(x->source, y->source);
+    c = c ? c : strcmp(x->split, y->split);
     return c ? c : strcmp(x->key, y->key);
 }
 
 static tsr_status find_repeats(verifier *v, const named *all, size_t n)
 {
     for (size_t i = 1; i < n; i++)
-        if (by_split_and_key(&all[i - 1], &all[i]) == 0)
+        if (by_place_and_key(&all[i - 1], &all[i]) == 0)
             TSR_TRY(add(&v->report->problems, "%s: sample \"%s\" is in split \"%s\" twice",
                         v->path, all[i].key, all[i].split));
     return TSR_OK;
@@ -226,10 +227,11 @@ static tsr_status check_unique(verifier *v, tsr_corpus *c)
                 at += m->shards[i].samples - row - 1;
                 break;
             }
+            all[n].source = m->shards[i].source;
             all[n++].split = m->shards[i].split;
         }
     if (n)
-        qsort(all, n, sizeof *all, by_split_and_key);
+        qsort(all, n, sizeof *all, by_place_and_key);
     st = find_repeats(v, all, n);
     for (size_t i = 0; i < n; i++)
         tsr_free(all[i].key);

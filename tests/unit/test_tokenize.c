@@ -115,7 +115,7 @@ static void digest_all(tsr_digest *out)
     for (size_t i = 0; i < names.count; i++) {
         char path[900];
         tsr_digest d;
-        if (strcmp(names.names[i], "recipe.yaml") == 0)
+        if (!tsr_ends_with(names.names[i], ".h5") && !tsr_ends_with(names.names[i], ".json"))
             continue;
         snprintf(path, sizeof path, "%s/%s", output, names.names[i]);
         assert_ok(tsr_hash_file(path, &d));

@@ -8,6 +8,7 @@
  *   test-fields records: the number "n", 0..255 */
 #include "tokenizers/kind.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -29,6 +30,12 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
     snprintf(t->space.vocabulary, sizeof t->space.vocabulary, "%s",
              bytes ? "text" : t->space.modality);
     return TSR_OK;
+}
+
+static tsr_status write_file(const tsr_tokenizer *t, const char *path)
+{
+    (void)t;
+    return tsr_file_write(path, "{}", 2);
 }
 
 static void destroy(tsr_tokenizer *t)
@@ -133,7 +140,8 @@ static tsr_status encode_fields(const tsr_tokenizer *t, tsr_tokenizer_work *w, c
 }
 
 #define KIND(word, function)                                                                       \
-    {.name = word, .create = create, .destroy = destroy, .describe = describe, .encode = function}
+    {.name = word, .create = create, .destroy = destroy, .describe = describe,             \
+     .write = write_file, .encode = function}
 static const tsr_kind kinds[] = {KIND("test-means", encode_means), KIND("test-bytes", encode_bytes),
                                  KIND("test-depth", encode_depth), KIND("test-sound", encode_sound),
                                  KIND("test-fields", encode_fields)};

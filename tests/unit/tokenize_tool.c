@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The corpus job with the kinds of testkinds.c as a program, for the kill test:
+ * The corpus job with the kinds of testkinds.c as a program, for tests from outside:
  *   tokenize_tool make FOLDER SAMPLES     files to tokenize
+ *   tokenize_tool words FILE              a small text vocabulary with value tokens
  *   tokenize_tool run RECIPE [THREADS]    the job; 4 when some inputs failed */
 #include "base/file.h"
 #include "base/mem.h"
@@ -9,6 +10,7 @@
 #include "base/str.h"
 #include "codecs/codec.h"
 #include "pipeline/tokenize.h"
+#include "tokenizers/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +63,19 @@ static tsr_status make(const char *folder, unsigned samples)
     return TSR_OK;
 }
 
+static tsr_status words(const char *path)
+{
+    const char *text = "sample a bad sample 0123456789";
+    const size_t bytes = strlen(text);
+    tsr_text_train_spec spec;
+    tsr_text *t;
+    tsr_text_train_defaults(&spec);
+    TSR_TRY(tsr_text_train(&text, &bytes, 1, &spec, NULL, &t));
+    tsr_status st = tsr_text_write(t, path);
+    tsr_text_destroy(t);
+    return st;
+}
+
 static tsr_status run(const char *path, size_t *failed)
 {
     tsr_recipe *recipe;
@@ -80,6 +95,8 @@ int main(int argc, char **argv)
     tsr_status st = TSR_EARG;
     if (argc == 4 && strcmp(argv[1], "make") == 0)
         st = make(argv[2], (unsigned)atoi(argv[3]));
+    if (argc == 3 && strcmp(argv[1], "words") == 0)
+        st = words(argv[2]);
     if (argc >= 3 && strcmp(argv[1], "run") == 0) {
         if (argc > 3)
             tsr_par_set_threads(atoi(argv[3]));
