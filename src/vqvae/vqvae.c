@@ -185,9 +185,17 @@ static int is_diffusion(const tsr_safetensors *f)
     return 0;
 }
 
+static int is_decoder(const char *name)
+{
+    return tsr_starts_with(name, "decoder.") || tsr_starts_with(name, "post_quant_proj.");
+}
+
 static int has_decoder(const tsr_safetensors *f)
 {
-    return tsr_safetensors_find(f, "post_quant_proj.weight") != NULL;
+    for (size_t i = 0; i < tsr_safetensors_count(f); i++)
+        if (is_decoder(tsr_safetensors_at(f, i)->name))
+            return 1;
+    return 0;
 }
 
 /* Shape of a tensor of `ndim` dimensions, none of them 0. */
@@ -327,11 +335,6 @@ out:
 }
 
 /* --- writing ----------------------------------------------------------------------------------- */
-
-static int is_decoder(const char *name)
-{
-    return tsr_starts_with(name, "decoder.") || tsr_starts_with(name, "post_quant_proj.");
-}
 
 static tsr_status write_tensors(const tsr_vqvae *m, const char *path, unsigned flags,
                                 const json_t *metadata)
