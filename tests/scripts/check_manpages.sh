@@ -28,7 +28,7 @@ for c in $commands; do
     for o in $(sed -e 's/\\-/-/g' "$page" | grep -oE '(^|[^a-z-])--[a-z][a-z0-9-]+' | sed 's/.*--//' | sort -u); do
         echo "$table" | grep -qx -- "$o" || case $o in version) ;; *) complain "$c: its page speaks of --$o" ;; esac
     done
-    grep -q "tessera..*-$c" "$pages/tessera.1" || complain "tessera.1 does not list $c"
+    sed 's/\\-/-/g' "$pages/tessera.1" | grep -q "tessera-$c\\\\fR" || complain "tessera.1 does not list $c"
 done
 for page in "$pages"/tessera-*.1; do
     c=${page##*/tessera-}
