@@ -15,7 +15,8 @@ static json_t *parsed(const char *text)
 static void text_comes_back(void **state)
 {
     (void)state;
-    const char *source = "{\"b\": [1, 2.5, true, null], \"a\": {\"x\": \"q\\\"\\n\\u0001\"}, \"z\": []}";
+    const char *source =
+        "{\"b\": [1, 2.5, true, null], \"a\": {\"x\": \"q\\\"\\n\\u0001\"}, \"z\": []}";
     json_t *v = parsed(source);
     char *text;
     assert_ok(tsr_json_text(v, 0, &text));
@@ -36,7 +37,8 @@ static void reals_are_short_and_exact(void **state)
     static const struct {
         double x;
         const char *text;
-    } cases[] = {{0.1, "0.1"}, {1e-5, "1e-05"}, {3, "3.0"}, {1.0 / 3, "0.3333333333333333"},
+    } cases[] = {{0.1, "0.1"},   {1e-5, "1e-05"},
+                 {3, "3.0"},     {1.0 / 3, "0.3333333333333333"},
                  {-0.0, "-0.0"}, {5e-324, "4.94065645841247e-324"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         json_t *v = json_real(cases[i].x);
@@ -52,8 +54,9 @@ static void reals_are_short_and_exact(void **state)
 static void malformed_text_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "{", "{\"a\": 1, \"a\": 2}", "[1] x", "\"\xff\"",
-                                      "99999999999999999999", "1e999", "{\"a\": NaN}"};
+    static const char *const bad[] = {"",      "{",           "{\"a\": 1, \"a\": 2}",
+                                      "[1] x", "\"\xff\"",    "99999999999999999999",
+                                      "1e999", "{\"a\": NaN}"};
     json_t *v;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_fails(TSR_EFORMAT, tsr_json_parse(bad[i], strlen(bad[i]), "here.json", &v));

@@ -22,9 +22,15 @@ static const tsr_option options[] = {
 };
 
 static const tsr_command command = {
-    .name = "try", .operands = "FILE...", .summary = "Try things.", .details = "One.\n\n  kept  so\n",
-    .min_operands = 1, .max_operands = 3, .options = options,
-    .n_options = sizeof options / sizeof options[0], .settings_bytes = sizeof(settings),
+    .name = "try",
+    .operands = "FILE...",
+    .summary = "Try things.",
+    .details = "One.\n\n  kept  so\n",
+    .min_operands = 1,
+    .max_operands = 3,
+    .options = options,
+    .n_options = sizeof options / sizeof options[0],
+    .settings_bytes = sizeof(settings),
 };
 
 static tsr_status run(const char *const *words, settings *s, int *n, char **argv)
@@ -140,8 +146,8 @@ static void table_is_described(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_read),         cmocka_unit_test(defaults_and_suffixes),
-        cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(help_lists_every_option),
+        cmocka_unit_test(values_are_read),    cmocka_unit_test(defaults_and_suffixes),
+        cmocka_unit_test(mistakes_are_named), cmocka_unit_test(help_lists_every_option),
         cmocka_unit_test(table_is_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,8 +72,8 @@ static void overrides_win(void **state)
     const char *over[] = {"train.steps=5", "train.rate=", "modalities.depth.kind=depth",
                           "mean=[0, 0.25]", "steps.0.size=9"};
     tsr_recipe *r;
-    assert_ok(open_with("name: rgb\ntrain: {steps: 9, rate: 0.5}\nsteps: [{size: 1}]\n", over, 5,
-                        &r));
+    assert_ok(
+        open_with("name: rgb\ntrain: {steps: 9, rate: 0.5}\nsteps: [{size: 1}]\n", over, 5, &r));
     assert_int_equal(tsr_recipe_int(r, "train.steps", 0), 5);
     assert_true(tsr_recipe_number(r, "train.rate", 0) == 1e-4);
     assert_string_equal(tsr_recipe_string(r, "modalities.depth.kind", ""), "depth");
@@ -90,7 +90,8 @@ static void mistakes_are_named(void **state)
     } cases[] = {
         {"train: {steps: 1}\n", "\"name\" is missing"},
         {"name: x\ntrian: {steps: 1}\n", "line 2: trian: unknown key; did you mean \"train\"?"},
-        {"name: x\ntrain:\n  setps: 1\n", "line 3: train.setps: unknown key; did you mean \"steps\"?"},
+        {"name: x\ntrain:\n  setps: 1\n",
+         "line 3: train.setps: unknown key; did you mean \"steps\"?"},
         {"name: x\nmodalities:\n  a:\n    knid: z\n", "did you mean \"kind\"?"},
         {"name: x\ntrain: {steps: 0}\n", "outside 1 to 1000000000"},
         {"name: x\ntrain: {steps: 1.5}\n", "is a number, expected a whole number"},
@@ -122,8 +123,8 @@ static void mistakes_are_named(void **state)
 static void bad_overrides_are_named(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"train", "=3", "train.stpes=3", "name.x=3", "train..x=1",
-                                      "train.steps=[", "mean.7=1"};
+    static const char *const bad[] = {
+        "train", "=3", "train.stpes=3", "name.x=3", "train..x=1", "train.steps=[", "mean.7=1"};
     tsr_recipe *r;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_fails(TSR_ECONFIG, open_with("name: x\nmean: [0]\n", &bad[i], 1, &r));
@@ -146,9 +147,10 @@ static void text_reads_back(void **state)
     (void)state;
     tsr_recipe *r, *again;
     char *text;
-    assert_ok(open_with("name: 'true'\nextra: {list: [1, 2.5, '3', 'a: b', ''], t: \"\\u00e9\\t#\",\n"
-                        "  m: [{a: 1}, [2]], n: ~, e: {}, l: []}\n",
-                        NULL, 0, &r));
+    assert_ok(
+        open_with("name: 'true'\nextra: {list: [1, 2.5, '3', 'a: b', ''], t: \"\\u00e9\\t#\",\n"
+                  "  m: [{a: 1}, [2]], n: ~, e: {}, l: []}\n",
+                  NULL, 0, &r));
     assert_ok(tsr_recipe_text(r, &text));
     assert_ok(open_with(text, NULL, 0, &again));
     assert_true(json_equal(tsr_recipe_get(r, "extra"), tsr_recipe_get(again, "extra")));
