@@ -68,7 +68,8 @@ static tsr_status check(const tsr_griffinlim_spec *spec, const float *magnitude,
                         size_t n)
 {
     if (spec->rounds < 0 || !(spec->momentum >= 0 && spec->momentum < 1))
-        TSR_FAIL(TSR_EARG, "Griffin-Lim: %d rounds with momentum %g; rounds >= 0, 0 <= momentum < 1",
+        TSR_FAIL(TSR_EARG,
+                 "Griffin-Lim: %d rounds with momentum %g; rounds >= 0, 0 <= momentum < 1",
                  spec->rounds, spec->momentum);
     if (frames != tsr_stft_frames(&spec->stft, n))
         TSR_FAIL(TSR_EARG, "Griffin-Lim: %zu frames for %zu samples, which have %zu", frames, n,
@@ -112,8 +113,8 @@ out:
 static tsr_status magnitudes(const tsr_logmel_spec *spec, const float *logmel, size_t frames,
                              float *out)
 {
-    tsr_mel_spec filters = {spec->scale, spec->rate_hz, spec->stft.fft, spec->bands,
-                            spec->low_hz, spec->high_hz};
+    tsr_mel_spec filters = {spec->scale, spec->rate_hz, spec->stft.fft,
+                            spec->bands, spec->low_hz,  spec->high_hz};
     tsr_mel *mel = NULL;
     float *bands = NULL;
     tsr_status st = TSR_OK;

@@ -67,7 +67,8 @@ static void down_u8(const plane *src, void *dst, size_t y, const tsr_taps *t, vo
         d[i] = clip8(sum[i]);
 }
 
-/* ---- numbers summed in double: 32-bit integers, 16 bits stored bytewise, floats ----------------*/
+/* ---- numbers summed in double: 32-bit integers, 16 bits stored bytewise, floats
+ * ----------------*/
 
 static int32_t round_away(double v)
 {

@@ -48,8 +48,10 @@ static const struct {
     double support; /* half width at scale 1 */
     double (*value)(double x);
 } filters[] = {
-    [TSR_FILTER_NEAREST] = {"nearest", 0, NULL},      [TSR_FILTER_BOX] = {"box", 0.5, box},
-    [TSR_FILTER_BILINEAR] = {"bilinear", 1, bilinear}, [TSR_FILTER_BICUBIC] = {"bicubic", 2, bicubic},
+    [TSR_FILTER_NEAREST] = {"nearest", 0, NULL},
+    [TSR_FILTER_BOX] = {"box", 0.5, box},
+    [TSR_FILTER_BILINEAR] = {"bilinear", 1, bilinear},
+    [TSR_FILTER_BICUBIC] = {"bicubic", 2, bicubic},
     [TSR_FILTER_LANCZOS] = {"lanczos", 3, lanczos},
 };
 

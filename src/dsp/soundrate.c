@@ -7,9 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-#define CROSSINGS   64     /* zero crossings of the sinc a side */
-#define KAISER_BETA 12.265 /* 0.1102 (120 dB - 8.7): Kaiser 1974 */
-#define ROLL_OFF    0.938  /* middle of the transition, so that it ends at Nyquist */
+#define CROSSINGS   64                /* zero crossings of the sinc a side */
+#define KAISER_BETA 12.265            /* 0.1102 (120 dB - 8.7): Kaiser 1974 */
+#define ROLL_OFF    0.938             /* middle of the transition, so that it ends at Nyquist */
 #define MAX_TABLE   ((size_t)1 << 23) /* items; odd ratios compute each row when it is needed */
 #define PI          3.14159265358979323846
 

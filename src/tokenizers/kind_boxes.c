@@ -52,8 +52,8 @@ static tsr_status init(tsr_tokenizer *t, const json_t *config, const char *origi
         TSR_FAIL(TSR_ECONFIG, "%s: \"most\" is %g", origin, s->most);
     for (unsigned line = 0; line < TSR_TEXT_LINES; line++)
         TSR_TRY(tsr_text_value(tsr_seq_of(t)->text, line, COORDINATE_MAX, &id));
-    return tsr_seq_seal(
-        t, json_pack("{s:f, s:i}", "min_score", s->min_score, "most", (int)s->most));
+    return tsr_seq_seal(t,
+                        json_pack("{s:f, s:i}", "min_score", s->min_score, "most", (int)s->most));
 }
 
 static tsr_status open_file(tsr_tokenizer *t, const tsr_kind_file *file)
@@ -69,8 +69,9 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
 static tsr_status describe(const tsr_tokenizer *t, json_t *into)
 {
     TSR_TRY(tsr_json_set(into, "media", json_string("record")));
-    TSR_TRY(tsr_json_set(into, "input", json_string("boxes as shares of the picture, cut to the "
-                                                    "crop; 1000 steps a coordinate")));
+    TSR_TRY(tsr_json_set(into, "input",
+                         json_string("boxes as shares of the picture, cut to the "
+                                     "crop; 1000 steps a coordinate")));
     return tsr_seq_describe(t, into);
 }
 
@@ -129,10 +130,12 @@ static tsr_status find_crop(const tsr_inputs *in, const json_t *record, tsr_crop
 {
     const tsr_media *image = tsr_inputs_find(in, TSR_MEDIA_IMAGE);
     int sized = in->view && in->view->height > 0;
-    *height = sized ? in->view->height : image ? (double)image->as.image.height
-                                               : size_of(record, "height");
-    *width = sized ? in->view->width : image ? (double)image->as.image.width
-                                             : size_of(record, "width");
+    *height = sized   ? in->view->height
+              : image ? (double)image->as.image.height
+                      : size_of(record, "height");
+    *width = sized   ? in->view->width
+             : image ? (double)image->as.image.width
+                     : size_of(record, "width");
     if (*height > 0 && *width > 0)
         return tsr_view_crop(in->view, (size_t)*height, (size_t)*width, crop);
     *height = *width = 1;

@@ -48,8 +48,9 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
 static tsr_status describe(const tsr_tokenizer *t, json_t *into)
 {
     TSR_TRY(tsr_json_set(into, "media", json_string("record, image, text: as fields need")));
-    TSR_TRY(tsr_json_set(into, "input", json_string("whole picture and whole text; crop and flip "
-                                                    "do not matter")));
+    TSR_TRY(tsr_json_set(into, "input",
+                         json_string("whole picture and whole text; crop and flip "
+                                     "do not matter")));
     return tsr_seq_describe(t, into);
 }
 

@@ -46,8 +46,9 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
 static tsr_status describe(const tsr_tokenizer *t, json_t *into)
 {
     TSR_TRY(tsr_json_set(into, "media", json_string("image or record")));
-    TSR_TRY(tsr_json_set(into, "input", json_string("whole picture, 8-bit sRGB; crop and flip do "
-                                                    "not matter")));
+    TSR_TRY(tsr_json_set(into, "input",
+                         json_string("whole picture, 8-bit sRGB; crop and flip do "
+                                     "not matter")));
     return tsr_seq_describe(t, into);
 }
 

@@ -165,8 +165,7 @@ tsr_status tsr_palette_to_record(const tsr_palette *p, json_t **out)
     if (!list || !record)
         TSR_GOFAIL(TSR_ENOMEM, "no memory for a palette");
     for (size_t j = 0; j < p->count; j++)
-        TSR_GO(tsr_json_append(
-            list, json_pack("[iii]", p->rgb[j][0], p->rgb[j][1], p->rgb[j][2])));
+        TSR_GO(tsr_json_append(list, json_pack("[iii]", p->rgb[j][0], p->rgb[j][1], p->rgb[j][2])));
     TSR_GO(tsr_json_set(record, "colors", json_incref(list)));
     *out = record;
     record = NULL;

@@ -87,8 +87,7 @@ static tsr_status check_hash(const json_t *config, const char *origin, const tsr
     char have[TSR_DIGEST_CHARS];
     tsr_digest_text(tsr_text_digest(text), have);
     if (!json_is_string(v) || strcmp(json_string_value(v), have) != 0)
-        TSR_FAIL(TSR_EMISMATCH,
-                 "%s was made with the text vocabulary %.40s, but %s is %s", origin,
+        TSR_FAIL(TSR_EMISMATCH, "%s was made with the text vocabulary %.40s, but %s is %s", origin,
                  json_is_string(v) ? json_string_value(v) : "?", path, have);
     return TSR_OK;
 }

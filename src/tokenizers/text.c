@@ -333,9 +333,9 @@ out:
 /* The clean-up of the WordPiece decoder, in its order. */
 static const struct {
     const char *from, *to;
-} cleanups[] = {{" .", "."},     {" ?", "?"},       {" !", "!"},   {" ,", ","},   {" ' ", "'"},
-                {" n't", "n't"}, {" 'm", "'m"},     {" do not", " don't"}, {" 's", "'s"},
-                {" 've", "'ve"}, {" 're", "'re"}};
+} cleanups[] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
 
 /* s with every `from` replaced by the shorter `to`, in place. */
 static void replace(char *s, const char *from, const char *to)

@@ -178,9 +178,9 @@ static tsr_status write_specials(const tsr_text *t, json_t *value)
     for (size_t i = 0; i < t->n_specials; i++)
         TSR_GO(tsr_json_append(
             list, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)sorted[i].id,
-                            "content", t->token[sorted[i].id], "single_word",
-                            sorted[i].single_word, "lstrip", 0, "rstrip", 0, "normalized",
-                            sorted[i].normalized, "special", sorted[i].special)));
+                            "content", t->token[sorted[i].id], "single_word", sorted[i].single_word,
+                            "lstrip", 0, "rstrip", 0, "normalized", sorted[i].normalized, "special",
+                            sorted[i].special)));
     TSR_GO(tsr_json_set(value, "added_tokens", json_incref(list)));
 out:
     json_decref(list);
@@ -193,10 +193,10 @@ static tsr_status write_model(const tsr_text *t, json_t *value)
     json_t *vocab = json_object();
     if (!vocab)
         TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer file");
-    json_t *model = json_pack("{s:s, s:s, s:s, s:I, s:o}", "type", "WordPiece", "unk_token",
-                              t->token[t->unknown], "continuing_subword_prefix", "##",
-                              "max_input_chars_per_word", (json_int_t)t->max_word_chars, "vocab",
-                              vocab);
+    json_t *model =
+        json_pack("{s:s, s:s, s:s, s:I, s:o}", "type", "WordPiece", "unk_token",
+                  t->token[t->unknown], "continuing_subword_prefix", "##",
+                  "max_input_chars_per_word", (json_int_t)t->max_word_chars, "vocab", vocab);
     TSR_TRY(tsr_json_set(value, "model", model));
     for (uint32_t i = 0; i < t->size; i++)
         if (t->token[i])
@@ -209,16 +209,16 @@ static tsr_status write_rules(const tsr_text *t, json_t *value)
     json_t *accents = t->rules.strip_accents == t->rules.lowercase
                           ? json_null()
                           : json_boolean(t->rules.strip_accents);
-    TSR_TRY(tsr_json_set(value, "normalizer",
-                         json_pack("{s:s, s:b, s:b, s:o, s:b}", "type", "BertNormalizer",
-                                   "clean_text", t->rules.clean, "handle_chinese_chars",
-                                   t->rules.space_cjk, "strip_accents", accents, "lowercase",
-                                   t->rules.lowercase)));
+    TSR_TRY(
+        tsr_json_set(value, "normalizer",
+                     json_pack("{s:s, s:b, s:b, s:o, s:b}", "type", "BertNormalizer", "clean_text",
+                               t->rules.clean, "handle_chinese_chars", t->rules.space_cjk,
+                               "strip_accents", accents, "lowercase", t->rules.lowercase)));
     TSR_TRY(tsr_json_set(value, "pre_tokenizer", json_pack("{s:s}", "type", "BertPreTokenizer")));
     TSR_TRY(tsr_json_set(value, "post_processor", json_null()));
-    return tsr_json_set(value, "decoder",
-                        json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix", "##",
-                                  "cleanup", 1));
+    return tsr_json_set(
+        value, "decoder",
+        json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix", "##", "cleanup", 1));
 }
 
 tsr_status tsr_text_to_json(const tsr_text *t, json_t **out)

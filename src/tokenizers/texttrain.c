@@ -47,9 +47,9 @@ typedef struct trainer {
     pair *pairs;
     size_t n_pairs, cap_pairs;
     struct slot {
-        uint64_t key; /* left << 32 | right */
+        uint64_t key;  /* left << 32 | right */
         uint32_t pair; /* index + 1; 0: free */
-    } *slots;
+    } * slots;
     size_t n_slots; /* a power of two */
     heap_item *heap;
     size_t n_heap, cap_heap;
@@ -59,11 +59,8 @@ typedef struct trainer {
 
 void tsr_text_train_defaults(tsr_text_train_spec *spec)
 {
-    *spec = (tsr_text_train_spec){.vocabulary = 30000,
-                                  .min_frequency = 2,
-                                  .sentinels = 200,
-                                  .values = 1000,
-                                  .lowercase = 1};
+    *spec = (tsr_text_train_spec){
+        .vocabulary = 30000, .min_frequency = 2, .sentinels = 200, .values = 1000, .lowercase = 1};
 }
 
 /* ---- specials ---------------------------------------------------------------------------------*/

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Colour, measured fields and figures of merit, against scikit-image, Pillow and hand-made cases. */
+ * Colour, measured fields and figures of merit, against scikit-image, Pillow and hand-made cases.
+ */
 #include "testing.h"
 
 #include "dsp_testing.h"

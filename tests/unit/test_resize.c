@@ -135,9 +135,8 @@ static void crops_outside_are_zero(void **state)
         for (int x = 0; x < 6; x++)
             for (int k = 0; k < 3; k++) {
                 int sy = y - 2, sx = x + 4;
-                int want = sy >= 0 && sy < 5 && sx < 7
-                               ? ((uint8_t *)src.data)[(sy * 7 + sx) * 3 + k]
-                               : 0;
+                int want =
+                    sy >= 0 && sy < 5 && sx < 7 ? ((uint8_t *)src.data)[(sy * 7 + sx) * 3 + k] : 0;
                 assert_int_equal(((uint8_t *)out.data)[(y * 6 + x) * 3 + k], want);
             }
     tsr_image_clear(&out);

@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-static char *text_path;    /* a small vocabulary with all value tokens */
+static char *text_path; /* a small vocabulary with all value tokens */
 static tsr_text *text;
 
 static int set_up(void **state)
@@ -169,16 +169,24 @@ static void palettes_of_records(void **state)
     assert_tokens(&ids, "v1=2 v0=0 v0=2 v0=255 v0=3 v0=4 v0=5 [EOS]");
     tsr_tokens_clear(&ids);
     tsr_media_clear(&m);
-    static const char *const bad[] = {"{}", "[]", "{\"colors\":[]}", "{\"colors\":[[1,2]]}",
-                                      "{\"colors\":[[1,2,256]]}", "{\"colors\":[[1,2,\"x\"]]}"};
+    static const char *const bad[] = {"{}",
+                                      "[]",
+                                      "{\"colors\":[]}",
+                                      "{\"colors\":[[1,2]]}",
+                                      "{\"colors\":[[1,2,256]]}",
+                                      "{\"colors\":[[1,2,\"x\"]]}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         m = record_media(bad[i]);
         assert_fails(TSR_EFORMAT, encode(t, &m, NULL, NULL, &ids));
         tsr_media_clear(&m);
     }
     tsr_media got;
-    static const char *const broken[] = {"", "v1=2 v0=0 v0=0 v0=0", "v1=1 v0=0 v1=0 v0=0",
-                                         "v0=1 v0=0 v0=0 v0=0", "v1=1 v0=0 v0=0 v0=256", "photo"};
+    static const char *const broken[] = {"",
+                                         "v1=2 v0=0 v0=0 v0=0",
+                                         "v1=1 v0=0 v1=0 v0=0",
+                                         "v0=1 v0=0 v0=0 v0=0",
+                                         "v1=1 v0=0 v0=0 v0=256",
+                                         "photo"};
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
         assert_fails(TSR_EFORMAT, decode_text(t, broken[i], &got));
     tsr_tokenizer_destroy(t);
@@ -380,7 +388,8 @@ static void boxes_are_cut_and_ordered(void **state)
 
     /* A picture of 100 x 200, its right half, mirrored: the cat ends at the left edge of the half
      * and is dropped. */
-    const tsr_view view = {{.top = 0, .left = 100, .height = 100, .width = 100, .flip = 1}, 100, 200};
+    const tsr_view view = {
+        {.top = 0, .left = 100, .height = 100, .width = 100, .flip = 1}, 100, 200};
     assert_ok(encode(t, &m, NULL, &view, &ids));
     assert_tokens(&ids, "v0=0 v1=500 v2=999 v3=999 hot dog [EOS]");
     tsr_media got;
@@ -415,8 +424,8 @@ static void broken_boxes_are_left_out(void **state)
     tsr_media got, want;
     json_t *q;
     assert_ok(make("\"kind\":\"boxes\",\"modality\":\"det\"", &t));
-    assert_ok(decode_text(t, "cat v0=1 v1=2 cat v0=0 v1=0 v2=999 v3=999 cat v0=0 v1=0 v2=9 v3=9",
-                          &got));
+    assert_ok(
+        decode_text(t, "cat v0=1 v1=2 cat v0=0 v1=0 v2=999 v3=999 cat v0=0 v1=0 v2=9 v3=9", &got));
     assert_record(got.as.record,
                   "{\"instances\":[{\"boxes\":[0.0,0.0,1.0,1.0],\"class_name\":\"cat\"}]}");
     want = record_media("{\"instances\":[{\"boxes\":[0,0,1,0.5],\"class_name\":\"cat\"},"
@@ -483,13 +492,13 @@ static void files_read_back_with_the_same_hash(void **state)
         assert_ok(make(recipes[i], &a));
         assert_ok(tsr_tokenizer_write(a, path));
         assert_ok(tsr_tokenizer_open(path, NULL, &b));
-        assert_true(tsr_digest_equal(tsr_tokenizer_space(a)->tokenizer,
-                                     tsr_tokenizer_space(b)->tokenizer));
+        assert_true(
+            tsr_digest_equal(tsr_tokenizer_space(a)->tokenizer, tsr_tokenizer_space(b)->tokenizer));
         assert_string_equal(tsr_tokenizer_space(a)->modality, tsr_tokenizer_space(b)->modality);
         assert_ok(tsr_tokenizer_describe(a, &told));
         assert_ok(tsr_tokenizer_describe(b, &other));
-        assert_true(json_equal(json_object_get(told, "settings"),
-                               json_object_get(other, "settings")));
+        assert_true(
+            json_equal(json_object_get(told, "settings"), json_object_get(other, "settings")));
         json_decref(told);
         json_decref(other);
         tsr_tokenizer_destroy(a);
@@ -545,7 +554,8 @@ static void running_out_of_memory_is_an_error(void **state)
                           record_media("{\"instances\":[{\"boxes\":[0,0,1,1],"
                                        "\"class_name\":\"a cat\"}]}")};
     for (size_t i = 0; i < 3; i++) {
-        /* The vocabulary takes thousands of allocations: ever smaller steps, the last one by one. */
+        /* The vocabulary takes thousands of allocations: ever smaller steps, the last one by one.
+         */
         long n = 1, step = 997, failures = 0;
         for (;; n += step) {
             tsr_status st = whole_life(recipes[i], &media[i], n);

@@ -147,7 +147,8 @@ static void hostile_files_are_refused(void **state)
 {
     (void)state;
 #define RULES                                                                                      \
-    "\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}," \
+    "\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":"                    \
+    "\"BertPreTokenizer\"},"                                                                       \
     "\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"##\"},"
 #define MODEL(vocab)                                                                               \
     "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","                                   \
@@ -166,12 +167,14 @@ static void hostile_files_are_refused(void **state)
         {TSR_EFORMAT, "{" RULES MODEL("{\"[UNK]\":0,\"a\":\"x\"}") ",\"added_tokens\":[]}"},
         {TSR_EFORMAT, "{" RULES MODEL("{\"[UNK]\":0}") "}"},
         {TSR_EFORMAT, "{" RULES MODEL("{\"[UNK]\":0}") ",\"added_tokens\":[7]}"},
-        {TSR_EFORMAT, "{" RULES MODEL("{\"[UNK]\":0}")
-                      ",\"added_tokens\":[{\"id\":3,\"content\":\"[UNK]\"}]}"},
-        {TSR_EUNSUPPORTED, "{" RULES MODEL("{\"[UNK]\":0}")
-                           ",\"added_tokens\":[{\"id\":0,\"content\":\"[UNK]\",\"lstrip\":true}]}"},
-        {TSR_EUNSUPPORTED, "{" RULES MODEL("{\"[UNK]\":0}")
-                           ",\"added_tokens\":[],\"post_processor\":{\"type\":\"x\"}}"},
+        {TSR_EFORMAT,
+         "{" RULES MODEL("{\"[UNK]\":0}") ",\"added_tokens\":[{\"id\":3,\"content\":\"[UNK]\"}]}"},
+        {TSR_EUNSUPPORTED,
+         "{" RULES MODEL("{\"[UNK]\":0}") ",\"added_tokens\":[{\"id\":0,\"content\":\"[UNK]\","
+                                          "\"lstrip\":true}]}"},
+        {TSR_EUNSUPPORTED,
+         "{" RULES MODEL(
+             "{\"[UNK]\":0}") ",\"added_tokens\":[],\"post_processor\":{\"type\":\"x\"}}"},
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         json_t *value;
@@ -188,8 +191,9 @@ static void hostile_files_are_refused(void **state)
 /* ---- training ---------------------------------------------------------------------------------*/
 
 static const char *const lines[] = {
-    "a red cube on a blue floor",    "the red sphere and the blue cube", "three cubes, two spheres",
-    "a small red sphere [S_1] v0=5", "cubes cubes cubes",                "Redder than the REDDEST red"};
+    "a red cube on a blue floor", "the red sphere and the blue cube",
+    "three cubes, two spheres",   "a small red sphere [S_1] v0=5",
+    "cubes cubes cubes",          "Redder than the REDDEST red"};
 
 static tsr_text *train(uint32_t vocabulary, size_t first)
 {
