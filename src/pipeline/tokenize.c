@@ -193,8 +193,10 @@ static tsr_status run(tsr_task *t, tsr_task_meter *meter)
     if (meter->files_written)
         TSR_TRY(tsr_corpus_link(t->output));
     if (st == TSR_ECANCEL)
-        TSR_FAIL(st, "%s: stopped on request; what was sealed is kept, the same command goes on "
-                 "from there", t->output);
+        TSR_FAIL(st,
+                 "%s: stopped on request; what was sealed is kept, the same command goes on "
+                 "from there",
+                 t->output);
     return TSR_OK;
 }
 

@@ -31,15 +31,16 @@ typedef struct tsr_tokenize_options {
 } tsr_tokenize_options;
 
 /* Tokenize what the recipe names and the corpus does not have yet. A sample is the union of the
- * modalities by name; what a sample lacks is recorded as missing, what cannot be tokenized as failed
- * with its reason, and the run goes on. Files whose tokenizer and inputs are unchanged are skipped.
- * The result does not depend on the number of threads or on where earlier runs were stopped.
+ * modalities by name; what a sample lacks is recorded as missing, what cannot be tokenized as
+ * failed with its reason, and the run goes on. Files whose tokenizer and inputs are unchanged are
+ * skipped. The result does not depend on the number of threads or on where earlier runs were
+ * stopped.
  *
  * summary  object: corpus, samples, shards, files_written, files_skipped, tokens, failed, missing,
  *          unusable (paths that could not become samples), modalities, failures (the first 100),
- *          seconds, samples_per_second. Also set, with "stopped": true, when TSR_ECANCEL is returned.
- * Errors   TSR_ECONFIG; TSR_EMISMATCH a corpus made by other tokenizers or crops; TSR_ECANCEL after
- *          everything finished was sealed; TSR_EIO, TSR_ENOMEM. */
+ *          seconds, samples_per_second. Also set, with "stopped": true, when TSR_ECANCEL is
+ * returned. Errors   TSR_ECONFIG; TSR_EMISMATCH a corpus made by other tokenizers or crops;
+ * TSR_ECANCEL after everything finished was sealed; TSR_EIO, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_tokenize(const tsr_recipe *recipe, const tsr_tokenize_options *options,
                                 json_t **summary);
 

@@ -108,8 +108,10 @@ static tsr_status open_tokenizer(const json_t *section, tsr_task_modality *m)
     m->file = json_string_value(json_object_get(section, "tokenizer"));
     int has_kind = json_object_get(section, "kind") != NULL;
     if (!m->file == !has_kind)
-        TSR_FAIL(TSR_ECONFIG, "modality %s: give either \"tokenizer\", a file, or \"kind\", the "
-                 "kind of one that needs no file", m->name);
+        TSR_FAIL(TSR_ECONFIG,
+                 "modality %s: give either \"tokenizer\", a file, or \"kind\", the "
+                 "kind of one that needs no file",
+                 m->name);
     TSR_TRY(m->file ? tsr_tokenizer_open(m->file, m->name, &m->tokenizer)
                     : create_inline(section, m));
     return TSR_OK;
@@ -136,7 +138,8 @@ static tsr_status check_section(const tsr_task *t, const json_t *section, const 
         return tsr_recipe_fail(t->recipe, path,
                                "is no name for a modality (a-z, 0-9, _, @ and -, at most 63)");
     if (!json_is_object(section))
-        return tsr_recipe_fail(t->recipe, path, "should be a mapping with \"tokenizer\" or \"kind\"");
+        return tsr_recipe_fail(t->recipe, path,
+                               "should be a mapping with \"tokenizer\" or \"kind\"");
     const json_t *crops = json_object_get(section, "crops");
     if (crops && !json_is_boolean(crops))
         return tsr_recipe_fail(t->recipe, path, "\"crops\" should be true or false");
@@ -193,8 +196,10 @@ static tsr_status fixed(const tsr_task *t, const char *path, double *value)
         return TSR_OK;
     double wish = json_is_boolean(v) ? json_is_true(v) : json_number_value(v);
     if (!t->is_new && wish != *value)
-        TSR_FAIL(TSR_EMISMATCH, "%s: was made with %s = %.10g, the recipe says %.10g; leave it out, "
-                 "or choose another output", t->output, path, *value, wish);
+        TSR_FAIL(TSR_EMISMATCH,
+                 "%s: was made with %s = %.10g, the recipe says %.10g; leave it out, "
+                 "or choose another output",
+                 t->output, path, *value, wish);
     *value = wish;
     return TSR_OK;
 }
@@ -234,8 +239,8 @@ static tsr_status open_corpus(tsr_task *t)
         return st;
     t->is_new = st == TSR_ENOENT;
     if (t->is_new)
-        t->manifest = (tsr_manifest){.shard_samples = DEFAULT_SHARD_SAMPLES,
-                                     .crops = {1, 0.8, 1, 0, "rgb"}};
+        t->manifest =
+            (tsr_manifest){.shard_samples = DEFAULT_SHARD_SAMPLES, .crops = {1, 0.8, 1, 0, "rgb"}};
     return read_rule(t);
 }
 
@@ -248,11 +253,15 @@ static tsr_status check_replaced(const tsr_task *t, const tsr_task_modality *m)
     tsr_digest_text(old->space.tokenizer, a);
     tsr_digest_text(tsr_tokenizer_space(m->tokenizer)->tokenizer, b);
     if (strcmp(a, b) != 0)
-        TSR_FAIL(TSR_EMISMATCH, "%s: modality %s was made by tokenizer %s, the recipe has %s; "
-                 "--replace makes it anew", t->output, m->name, a, b);
+        TSR_FAIL(TSR_EMISMATCH,
+                 "%s: modality %s was made by tokenizer %s, the recipe has %s; "
+                 "--replace makes it anew",
+                 t->output, m->name, a, b);
     if (old->crops != m->crops)
-        TSR_FAIL(TSR_EMISMATCH, "%s: modality %s has %u crops a sample, the recipe says %u; "
-                 "--replace makes it anew", t->output, m->name, old->crops, m->crops);
+        TSR_FAIL(TSR_EMISMATCH,
+                 "%s: modality %s has %u crops a sample, the recipe says %u; "
+                 "--replace makes it anew",
+                 t->output, m->name, old->crops, m->crops);
     return TSR_OK;
 }
 
@@ -420,8 +429,10 @@ static tsr_status usable(tsr_task *t, size_t split, size_t row, int *ok)
     if (!path || *ok)
         return TSR_OK;
     char *line;
-    TSR_TRY(tsr_format(&line, "%s: its name cannot be a key (1 to %d bytes of UTF-8 without control "
-                       "characters)", path, TSR_KEY_MAX));
+    TSR_TRY(tsr_format(&line,
+                       "%s: its name cannot be a key (1 to %d bytes of UTF-8 without control "
+                       "characters)",
+                       path, TSR_KEY_MAX));
     tsr_status st = tsr_names_add(&t->unusable, line);
     tsr_free(line);
     return st;
@@ -487,8 +498,8 @@ static tsr_status identify(tsr_task *t)
     tsr_hasher_add(h, text, (size_t)n + 1);
     for (size_t i = 0; i < t->n_shards; i++)
         for (size_t j = 0; j < t->shards[i].samples; j++) {
-            const char *key = tsr_source_key(t->splits[t->shards[i].split].source,
-                                             t->shards[i].rows[j]);
+            const char *key =
+                tsr_source_key(t->splits[t->shards[i].split].source, t->shards[i].rows[j]);
             tsr_hasher_add(h, key, strlen(key) + 1);
         }
     t->manifest.corpus = tsr_hasher_finish(h);
@@ -503,7 +514,8 @@ static tsr_status name_source(tsr_task *t)
     for (size_t n = strlen(root); n > 1 && root[n - 1] == '/'; n--)
         root[n - 1] = '\0';
     const char *name = tsr_recipe_string(t->recipe, "source.name", tsr_path_name(root));
-    int fits = strlen(name) < sizeof t->source && tsr_utf8_valid(name, strlen(name)) == strlen(name);
+    int fits =
+        strlen(name) < sizeof t->source && tsr_utf8_valid(name, strlen(name)) == strlen(name);
     if (fits)
         snprintf(t->source, sizeof t->source, "%s", name);
     tsr_free(root);

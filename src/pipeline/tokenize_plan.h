@@ -25,8 +25,8 @@ typedef struct tsr_task_modality {
 /* One split: its samples, and which of the job's folders it has. */
 typedef struct tsr_task_split {
     char name[TSR_NAME_CHARS];
-    char *base;              /* ROOT/SPLIT, cut off reasons */
-    tsr_source *source;      /* NULL: has none of the folders */
+    char *base;                        /* ROOT/SPLIT, cut off reasons */
+    tsr_source *source;                /* NULL: has none of the folders */
     size_t folder[TSR_SOURCE_FOLDERS]; /* of the source, or TSR_NO_ROW */
 } tsr_task_split;
 
@@ -42,17 +42,17 @@ typedef struct tsr_task {
     const tsr_recipe *recipe;
     const char *root, *output;
     char source[TSR_NAME_CHARS];
-    tsr_names folders;        /* of all modalities */
-    size_t reference;         /* index of the crops' folder in folders, or TSR_NO_ROW */
+    tsr_names folders; /* of all modalities */
+    size_t reference;  /* index of the crops' folder in folders, or TSR_NO_ROW */
     tsr_task_modality *modalities;
     size_t n_modalities;
     tsr_task_split *splits;
     size_t n_splits;
     tsr_task_shard *shards;
     size_t n_shards, cap_shards;
-    tsr_names unusable;       /* one sentence each: files that could not become samples */
+    tsr_names unusable; /* one sentence each: files that could not become samples */
     tsr_manifest manifest;
-    int is_new;               /* the corpus does not exist yet */
+    int is_new; /* the corpus does not exist yet */
     uint64_t samples;
 } tsr_task;
 

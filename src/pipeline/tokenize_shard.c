@@ -90,7 +90,7 @@ typedef struct decoded {
 } decoded;
 
 typedef struct sample {
-    size_t row; /* of the shard */
+    size_t row;          /* of the shard */
     decoded (*files)[2]; /* [folders]; 0 as seen, 1 indices of palette pictures */
 } sample;
 
@@ -169,8 +169,7 @@ static tsr_status encode_crops(const run *r, const sample *s, size_t modality, i
                                tsr_inputs *in, tsr_tokens *tokens)
 {
     const tsr_task_modality *m = &r->t->modalities[modality];
-    tsr_tokenizer_work **work =
-        &r->lanes->works[(size_t)lane * r->t->n_modalities + modality];
+    tsr_tokenizer_work **work = &r->lanes->works[(size_t)lane * r->t->n_modalities + modality];
     if (!*work)
         TSR_TRY(tsr_tokenizer_work_create(m->tokenizer, work));
     for (uint32_t c = 0; c < m->crops; c++) {
@@ -331,8 +330,10 @@ static tsr_status do_samples(run *r, tsr_task_meter *meter)
         meter->done += n;
         meter->failed += count_failed(r, r->first, n);
         warn_failed(r, r->first, n, meter->job);
-        tsr_progress p = {.phase = "tokenize", .done = (int64_t)meter->done,
-                          .total = (int64_t)r->t->samples, .failed = (int64_t)meter->failed,
+        tsr_progress p = {.phase = "tokenize",
+                          .done = (int64_t)meter->done,
+                          .total = (int64_t)r->t->samples,
+                          .failed = (int64_t)meter->failed,
                           .unit = "samples"};
         tsr_job_report(meter->job, &p);
     }
@@ -346,8 +347,8 @@ static tsr_status list_failures(const run *r, size_t m, json_t **out)
     for (size_t i = 0; i < r->s->samples && json_array_size(list) < TSR_MANIFEST_FAILURES; i++) {
         const char *why = tsr_shard_writer_reason(r->writers[m], i);
         if (why)
-            TSR_GO(tsr_json_append(list, json_pack("{s:s,s:s}", "key", r->keys.key[i], "reason",
-                                                   why)));
+            TSR_GO(tsr_json_append(list,
+                                   json_pack("{s:s,s:s}", "key", r->keys.key[i], "reason", why)));
     }
     if (json_array_size(list))
         *out = json_incref(list);

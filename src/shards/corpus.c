@@ -149,8 +149,22 @@ static tsr_status check_belongs(const tsr_corpus *c, const tsr_shard *s, const t
         i->space.layout != m->space.layout || i->space.height != m->space.height ||
         i->space.width != m->space.width || i->space.levels != m->space.levels ||
         strcmp(i->space.modality, m->space.modality) != 0)
-        TSR_FAIL(TSR_EMISMATCH, "%s: its samples, crops, grid, codes or vocabulary are not those "
-                 "of the manifest", path);
+        TSR_FAIL(TSR_EMISMATCH,
+                 "%s: its samples, crops, grid, codes or vocabulary are not those "
+                 "of the manifest",
+                 path);
+    return TSR_OK;
+}
+
+/* A truncated file is told from its size, before HDF5 has to make sense of it. */
+static tsr_status check_size(const tsr_file_entry *f, const char *path)
+{
+    uint64_t bytes;
+    int64_t mtime;
+    TSR_TRY(tsr_file_stat(path, &bytes, &mtime));
+    if (bytes != f->stats.bytes)
+        TSR_FAIL(TSR_EMISMATCH, "%s: has %llu bytes, the manifest says %llu", path,
+                 (unsigned long long)bytes, (unsigned long long)f->stats.bytes);
     return TSR_OK;
 }
 
@@ -161,6 +175,7 @@ static tsr_status open_slot(tsr_corpus *c, const tsr_modality *m, uint32_t numbe
     tsr_status st = TSR_OK;
     TSR_GO(tsr_shard_name(m->space.modality, number, &name));
     TSR_GO(tsr_path_join(&path, c->path, name));
+    TSR_GO(check_size(tsr_manifest_file(&c->manifest.shards[number], m->space.modality), path));
     TSR_GO(tsr_shard_open(path, &shard));
     TSR_GO(check_belongs(c, shard, m, number, path));
     s->shard = shard;

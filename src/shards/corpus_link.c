@@ -16,9 +16,9 @@ typedef struct plan {
     const tsr_manifest *m;
     uint64_t samples;
     size_t longest_key;
-    uint32_t *shard_of;  /* [samples] */
-    uint64_t **offsets;  /* [n_modalities]: sequences [samples * crops + 1], else NULL */
-    const char *path;    /* of the file being written */
+    uint32_t *shard_of; /* [samples] */
+    uint64_t **offsets; /* [n_modalities]: sequences [samples * crops + 1], else NULL */
+    const char *path;   /* of the file being written */
 } plan;
 
 static void clear_plan(plan *p)
@@ -105,8 +105,7 @@ static tsr_status map_piece(hid_t layout, hid_t whole, const piece_list *v, uint
     size[0] = v->lengths[shard];
     TSR_TRY(tsr_shard_name(v->modality, shard, &file));
     hid_t piece = H5Screate_simple(v->ndim, size, NULL);
-    int bad = piece < 0 ||
-              H5Sselect_hyperslab(whole, H5S_SELECT_SET, from, NULL, size, NULL) < 0 ||
+    int bad = piece < 0 || H5Sselect_hyperslab(whole, H5S_SELECT_SET, from, NULL, size, NULL) < 0 ||
               H5Pset_virtual(layout, whole, file, v->dataset, piece) < 0;
     tsr_free(file);
     if (piece >= 0)
@@ -168,8 +167,8 @@ static tsr_status put_keys(hid_t file, const plan *p)
         return tsr_h5_fail(TSR_ENOMEM, p->path, "a text type could not be made");
     piece_list keys = {TSR_KEYS_NAME, "/keys", text, 1, {p->samples}, NULL};
     piece_list sizes = {TSR_KEYS_NAME, "/sizes", H5T_STD_U32LE, 2, {p->samples, 2}, NULL};
-    piece_list crops = {TSR_KEYS_NAME, "/crops", H5T_STD_I32LE, 3,
-                        {p->samples, p->m->crops.count, 5}, NULL};
+    piece_list crops = {
+        TSR_KEYS_NAME, "/crops", H5T_STD_I32LE, 3, {p->samples, p->m->crops.count, 5}, NULL};
     tsr_status st = put_rows(file, "keys", &keys, p, NULL);
     H5Tclose(text);
     TSR_TRY(st);

@@ -284,8 +284,10 @@ tsr_status tsr_h5_get_text(hid_t loc, const char *name, const char *path, char *
     H5Tclose(type);
     H5Aclose(attr);
     if (!fits || strlen(text) >= cap)
-        TSR_FAIL(TSR_EFORMAT, "%s: attribute \"%s\" should be a fixed-length text of at most %zu "
-                 "bytes", path, name, cap - 1);
+        TSR_FAIL(TSR_EFORMAT,
+                 "%s: attribute \"%s\" should be a fixed-length text of at most %zu "
+                 "bytes",
+                 path, name, cap - 1);
     if (done < 0)
         return tsr_h5_fail(TSR_EFORMAT, path, "an attribute cannot be read");
     if (tsr_utf8_valid(text, strlen(text)) != strlen(text))

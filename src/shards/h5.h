@@ -41,32 +41,29 @@ TSR_USE tsr_status tsr_h5_group(hid_t file, const char *name, const char *path);
 TSR_USE tsr_status tsr_h5_put_number(hid_t loc, const char *name, hid_t type, const void *value,
                                      const char *path);
 TSR_USE tsr_status tsr_h5_put_u32(hid_t loc, const char *name, uint32_t v, const char *path);
-TSR_USE tsr_status tsr_h5_put_text(hid_t loc, const char *name, const char *text,
-                                   const char *path);
+TSR_USE tsr_status tsr_h5_put_text(hid_t loc, const char *name, const char *text, const char *path);
 TSR_USE tsr_status tsr_h5_put_pair(hid_t loc, const char *name, uint32_t a, uint32_t b,
                                    const char *path);
 
 /* The attributes of /tokens. */
 TSR_USE tsr_status tsr_h5_put_space(hid_t set, const tsr_token_space *s, const char *path);
 
-/* Size and digest of the finished file `temp`, which is then renamed to `path`. To be called outside
- * the lock. */
+/* Size and digest of the finished file `temp`, which is then renamed to `path`. To be called
+ * outside the lock. */
 TSR_USE tsr_status tsr_h5_publish(const char *temp, const char *path, tsr_shard_stats *stats);
 
 /* Read an attribute that must be there, with exactly this shape and kind.
  * Errors   TSR_EFORMAT naming path and attribute. */
 TSR_USE tsr_status tsr_h5_get_u64(hid_t loc, const char *name, const char *path, uint64_t *out);
 TSR_USE tsr_status tsr_h5_get_u32(hid_t loc, const char *name, const char *path, uint32_t *out);
-TSR_USE tsr_status tsr_h5_get_pair(hid_t loc, const char *name, const char *path,
-                                   uint32_t out[2]);
+TSR_USE tsr_status tsr_h5_get_pair(hid_t loc, const char *name, const char *path, uint32_t out[2]);
 /* At most cap - 1 bytes of valid UTF-8. */
 TSR_USE tsr_status tsr_h5_get_text(hid_t loc, const char *name, const char *path, char *out,
                                    size_t cap);
 
 /* Write a whole dataset; *set is open on success when asked for (H5Dclose), else closed. */
 TSR_USE tsr_status tsr_h5_put(hid_t file, const char *name, hid_t type, int ndim,
-                              const uint64_t *dims, const void *data, const char *path,
-                              hid_t *set);
+                              const uint64_t *dims, const void *data, const char *path, hid_t *set);
 
 /* A dataset of unsigned or signed integers or fixed strings, checked: a hard link, data in this
  * file, no virtual storage. */
@@ -74,8 +71,8 @@ typedef struct tsr_h5_array {
     hid_t set;
     int ndim;
     uint64_t dims[TSR_H5_DIMS];
-    uint64_t count;       /* product of dims */
-    H5T_class_t kind;     /* H5T_INTEGER or H5T_STRING */
+    uint64_t count;   /* product of dims */
+    H5T_class_t kind; /* H5T_INTEGER or H5T_STRING */
     int is_signed;
     size_t item_bytes;
     int contiguous;       /* 1: items lie in the file as below, packed, little-endian */

@@ -42,8 +42,10 @@ static tsr_status check_storage(tsr_h5_array *a, const char *name, const char *p
     int external = H5Pget_external_count(plan);
     H5Pclose(plan);
     if (layout == H5D_VIRTUAL || external != 0 || layout < 0)
-        TSR_FAIL(TSR_EFORMAT, "%s: dataset \"%s\" keeps its data in other files, which is not "
-                 "allowed", path, name);
+        TSR_FAIL(TSR_EFORMAT,
+                 "%s: dataset \"%s\" keeps its data in other files, which is not "
+                 "allowed",
+                 path, name);
     a->contiguous = a->contiguous && layout == H5D_CONTIGUOUS;
     if (!a->contiguous || a->count == 0)
         return TSR_OK;
@@ -85,8 +87,8 @@ static tsr_status check_shape(tsr_h5_array *a, const char *name, const char *pat
     hsize_t dims[TSR_H5_DIMS];
     hid_t space = H5Dget_space(a->set);
     int ndim = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
-    int ok = ndim >= 1 && ndim <= TSR_H5_DIMS &&
-             H5Sget_simple_extent_dims(space, dims, NULL) == ndim;
+    int ok =
+        ndim >= 1 && ndim <= TSR_H5_DIMS && H5Sget_simple_extent_dims(space, dims, NULL) == ndim;
     if (space >= 0)
         H5Sclose(space);
     if (!ok)

@@ -17,9 +17,10 @@ tsr_status tsr_keys_init(tsr_keys *k, uint64_t samples, uint32_t crops)
 {
     if (samples < 1 || samples > TSR_SHARD_MAX_ROWS || crops < 1 || crops > TSR_SHARD_MAX_CROPS ||
         samples * crops > TSR_SHARD_MAX_ROWS)
-        TSR_FAIL(TSR_ELIMIT, "%llu samples of %u crops; 1 to %u rows and at most %u crops are "
-                 "allowed in a shard", (unsigned long long)samples, crops, TSR_SHARD_MAX_ROWS,
-                 TSR_SHARD_MAX_CROPS);
+        TSR_FAIL(TSR_ELIMIT,
+                 "%llu samples of %u crops; 1 to %u rows and at most %u crops are "
+                 "allowed in a shard",
+                 (unsigned long long)samples, crops, TSR_SHARD_MAX_ROWS, TSR_SHARD_MAX_CROPS);
     tsr_keys fresh = {.samples = samples, .crops = crops};
     tsr_status st = TSR_OK;
     TSR_GO(tsr_alloc(&fresh.key, samples, sizeof *fresh.key));
@@ -164,8 +165,10 @@ static tsr_status check_rows(const tsr_keys *k, const char *path)
 {
     for (uint64_t i = 0; i < k->samples; i++) {
         if (!k->key[i] || !tsr_key_ok(k->key[i]))
-            TSR_FAIL(TSR_EFORMAT, "%s: sample %llu has no key of 1 to %d bytes of UTF-8 without "
-                     "control characters", path, (unsigned long long)i, TSR_KEY_MAX);
+            TSR_FAIL(TSR_EFORMAT,
+                     "%s: sample %llu has no key of 1 to %d bytes of UTF-8 without "
+                     "control characters",
+                     path, (unsigned long long)i, TSR_KEY_MAX);
         int64_t h = k->size[2 * i], w = k->size[2 * i + 1];
         for (uint32_t c = 0; c < k->crops; c++) {
             const tsr_crop *r = &k->crop[i * k->crops + c];
@@ -175,9 +178,10 @@ static tsr_status check_rows(const tsr_keys *k, const char *path)
                                  (int64_t)r->top + r->height <= h &&
                                  (int64_t)r->left + r->width <= w && (r->flip == 0 || r->flip == 1);
             if (!ok)
-                TSR_FAIL(TSR_EFORMAT, "%s: crop %u of sample %llu is not inside its picture of "
-                         "%lld x %lld pixels", path, c, (unsigned long long)i, (long long)h,
-                         (long long)w);
+                TSR_FAIL(TSR_EFORMAT,
+                         "%s: crop %u of sample %llu is not inside its picture of "
+                         "%lld x %lld pixels",
+                         path, c, (unsigned long long)i, (long long)h, (long long)w);
         }
     }
     return TSR_OK;

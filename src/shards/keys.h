@@ -18,9 +18,9 @@ typedef struct tsr_keys {
     char split[TSR_NAME_CHARS], source[TSR_NAME_CHARS];
     uint64_t samples;
     uint32_t crops;
-    char **key;       /* [samples] */
-    uint32_t *size;   /* [samples, 2] height, width; 0, 0: no picture */
-    tsr_crop *crop;   /* [samples, crops] */
+    char **key;     /* [samples] */
+    uint32_t *size; /* [samples, 2] height, width; 0, 0: no picture */
+    tsr_crop *crop; /* [samples, crops] */
 } tsr_keys;
 
 /* Zeroed tables, keys NULL. Errors: TSR_EARG, TSR_ELIMIT, TSR_ENOMEM. */

@@ -25,7 +25,8 @@ tsr_status tsr_layout_parse(const char *name, const char *origin, tsr_layout *ou
             return TSR_OK;
         }
     }
-    TSR_FAIL(TSR_EFORMAT, "%s: layout \"%.40s\" is neither \"grid\" nor \"sequence\"", origin, name);
+    TSR_FAIL(TSR_EFORMAT, "%s: layout \"%.40s\" is neither \"grid\" nor \"sequence\"", origin,
+             name);
 }
 
 tsr_status tsr_shard_info_check(const tsr_shard_info *info, const char *origin)
@@ -36,9 +37,11 @@ tsr_status tsr_shard_info_check(const tsr_shard_info *info, const char *origin)
         TSR_FAIL(TSR_EFORMAT, "%s: \"%s\" cannot be the name of a modality", origin, s->modality);
     if (info->samples < 1 || info->samples > TSR_SHARD_MAX_ROWS || info->crops < 1 ||
         info->crops > TSR_SHARD_MAX_CROPS || info->samples * info->crops > TSR_SHARD_MAX_ROWS)
-        TSR_FAIL(TSR_ELIMIT, "%s: %llu samples of %u crops; 1 to %u rows and at most %u crops are "
-                 "allowed", origin, (unsigned long long)info->samples, info->crops,
-                 TSR_SHARD_MAX_ROWS, TSR_SHARD_MAX_CROPS);
+        TSR_FAIL(TSR_ELIMIT,
+                 "%s: %llu samples of %u crops; 1 to %u rows and at most %u crops are "
+                 "allowed",
+                 origin, (unsigned long long)info->samples, info->crops, TSR_SHARD_MAX_ROWS,
+                 TSR_SHARD_MAX_CROPS);
     if (s->codebook_size < 1 || s->base > UINT32_MAX - s->codebook_size)
         TSR_FAIL(TSR_EFORMAT, "%s: %u codes from base %u do not fit in 32 bits", origin,
                  s->codebook_size, s->base);

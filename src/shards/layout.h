@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What writer and reader of a token file must agree on: limits, names, shapes. Private to shards. */
+ * What writer and reader of a token file must agree on: limits, names, shapes. Private to shards.
+ */
 #ifndef TSR_SHARDS_LAYOUT_H
 #define TSR_SHARDS_LAYOUT_H
 
 #include "base/status.h"
 #include "shards/shard.h"
 
-#define TSR_FORMAT_SHARD "tessera-shard"
-#define TSR_KIND_TOKENS "tokens"
-#define TSR_KIND_KEYS "keys"
+#define TSR_FORMAT_SHARD  "tessera-shard"
+#define TSR_KIND_TOKENS   "tokens"
+#define TSR_KIND_KEYS     "keys"
 #define TSR_SHARD_MAX_ROW 268435456u /* ids of one row */
 
 /* Names of the layouts, as stored. */

@@ -144,8 +144,10 @@ static tsr_status add_modality(tsr_manifest *m, const tsr_modality *fresh, uint3
     tsr_token_space s = fresh->space;
     const tsr_range *r = find_range(m, s.vocabulary);
     if (r && r->size != s.codebook_size)
-        TSR_FAIL(TSR_EMISMATCH, "modality %s has %u codes, but the range \"%s\" of this corpus has "
-                 "%u", s.modality, s.codebook_size, s.vocabulary, r->size);
+        TSR_FAIL(TSR_EMISMATCH,
+                 "modality %s has %u codes, but the range \"%s\" of this corpus has "
+                 "%u",
+                 s.modality, s.codebook_size, s.vocabulary, r->size);
     if (!r) {
         uint32_t now = tsr_manifest_vocabulary(m);
         TSR_TRY(add_range(m, &s, now > end ? now : end));
@@ -166,8 +168,8 @@ tsr_status tsr_manifest_set_modalities(tsr_manifest *m, const tsr_modality *moda
         tsr_modality *old = find(m, name);
         if (!tsr_modality_name_ok(name) || strcmp(name, TSR_KEYS_NAME) == 0)
             TSR_FAIL(TSR_EARG, "\"%s\" cannot be the name of a modality", name);
-        if (old && (!same_space(&old->space, &modalities[i].space) ||
-                    old->crops != modalities[i].crops))
+        if (old &&
+            (!same_space(&old->space, &modalities[i].space) || old->crops != modalities[i].crops))
             remove_modality(m, old);
     }
     drop_unused_ranges(m, modalities, n);

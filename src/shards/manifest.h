@@ -9,14 +9,14 @@
 #include "shards/keys.h"
 #include "shards/shard.h"
 
-#define TSR_MANIFEST_FAILURES 100 /* failures listed with their reasons per file */
-#define TSR_KEYS_NAME "keys"      /* stands for the keys file where a modality is expected */
+#define TSR_MANIFEST_FAILURES 100    /* failures listed with their reasons per file */
+#define TSR_KEYS_NAME         "keys" /* stands for the keys file where a modality is expected */
 
 /* How crops were drawn; fixed for the life of a corpus. */
 typedef struct tsr_crop_rule {
-    uint32_t count;      /* k >= 1; crop 0 is the centred square */
-    double min_scale;    /* smallest area of a random crop, as part of the picture */
-    int flips;           /* random crops are mirrored with probability 1/2 */
+    uint32_t count;   /* k >= 1; crop 0 is the centred square */
+    double min_scale; /* smallest area of a random crop, as part of the picture */
+    int flips;        /* random crops are mirrored with probability 1/2 */
     uint64_t seed;
     char reference[TSR_NAME_CHARS]; /* source folder of the pictures they refer to */
 } tsr_crop_rule;
@@ -78,9 +78,8 @@ const tsr_modality *tsr_manifest_modality(const tsr_manifest *m, const char *nam
 const tsr_file_entry *tsr_manifest_file(const tsr_shard_entry *s, const char *modality);
 
 /* Add or replace modalities: each space gets its base (ranges that exist never move; in a manifest
- * without ranges "text" comes first), entries of replaced ones are removed. A modality that is there
- * with an equal space is left as it is.
- * modalities  [n], descriptions are copied by reference
+ * without ranges "text" comes first), entries of replaced ones are removed. A modality that is
+ * there with an equal space is left as it is. modalities  [n], descriptions are copied by reference
  * Errors   TSR_EMISMATCH shared range of another size, TSR_ELIMIT, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_manifest_set_modalities(tsr_manifest *m, const tsr_modality *modalities,
                                                size_t n);

@@ -11,9 +11,9 @@
 
 #include "config.h"
 
-#define FORMAT "tessera-corpus"
+#define FORMAT         "tessera-corpus"
 #define CORPUS_VERSION 1
-#define MAX_BYTES ((size_t)1 << 30)
+#define MAX_BYTES      ((size_t)1 << 30)
 
 /* --- writing --- */
 
@@ -62,8 +62,8 @@ static tsr_status modality_to_json(const tsr_modality *m, json_t *all)
     json_t *o = json_object();
     TSR_TRY(tsr_json_set(all, s->modality, o));
     TSR_TRY(tsr_json_set(o, "layout", json_string(tsr_layout_name(s->layout))));
-    TSR_TRY(tsr_json_set(o, "grid", json_pack("[I,I]", (json_int_t)s->height,
-                                              (json_int_t)s->width)));
+    TSR_TRY(
+        tsr_json_set(o, "grid", json_pack("[I,I]", (json_int_t)s->height, (json_int_t)s->width)));
     TSR_TRY(set_number(o, "levels", s->levels));
     TSR_TRY(set_number(o, "crops", m->crops));
     TSR_TRY(set_number(o, "codebook_size", s->codebook_size));
@@ -171,8 +171,7 @@ static tsr_status get_u32(const json_t *o, const char *key, const char *origin, 
     return TSR_OK;
 }
 
-static tsr_status get_digest(const json_t *o, const char *key, const char *origin,
-                             tsr_digest *out)
+static tsr_status get_digest(const json_t *o, const char *key, const char *origin, tsr_digest *out)
 {
     const char *text;
     TSR_TRY(tsr_json_string(o, key, origin, &text));
@@ -333,8 +332,7 @@ static tsr_status shard_from_json(const json_t *o, const char *origin, tsr_manif
     TSR_TRY(get_digest(o, "keys_digest", origin, &s->keys));
     TSR_TRY(tsr_json_member(o, "files", origin, JSON_OBJECT, &files));
     m->n_shards++;
-    json_object_foreach((json_t *)files, name, file)
-        TSR_TRY(file_from_json(name, file, origin, s));
+    json_object_foreach((json_t *)files, name, file) TSR_TRY(file_from_json(name, file, origin, s));
     if (!tsr_manifest_file(s, TSR_KEYS_NAME))
         TSR_FAIL(TSR_EFORMAT, "%s: shard %u has no keys file", origin, s->shard);
     for (size_t i = 0; i < s->n_files; i++)
@@ -374,8 +372,7 @@ static tsr_status from_json(const json_t *root, const char *origin, tsr_manifest
     json_object_foreach((json_t *)modalities, name, item)
         TSR_TRY(modality_from_json(name, item, origin, m));
     TSR_TRY(tsr_json_member(root, "shards", origin, JSON_ARRAY, &shards));
-    json_array_foreach((json_t *)shards, i, item)
-        TSR_TRY(shard_from_json(item, origin, m));
+    json_array_foreach((json_t *)shards, i, item) TSR_TRY(shard_from_json(item, origin, m));
     return TSR_OK;
 }
 

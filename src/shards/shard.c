@@ -114,9 +114,11 @@ static tsr_status check_tokens(const tsr_shard *s)
         TSR_FAIL(TSR_EFORMAT, "%s: \"tokens\" should be unsigned integers of %zu bits", s->path,
                  8 * bytes);
     if (s->tokens.ndim != ndim || memcmp(s->tokens.dims, dims, (size_t)ndim * sizeof dims[0]) != 0)
-        TSR_FAIL(TSR_EFORMAT, "%s: the shape of \"tokens\" does not fit %llu samples, %u crops, "
-                 "a grid of %u x %u and %u levels", s->path, (unsigned long long)s->info.samples,
-                 s->info.crops, s->info.space.height, s->info.space.width, s->info.space.levels);
+        TSR_FAIL(TSR_EFORMAT,
+                 "%s: the shape of \"tokens\" does not fit %llu samples, %u crops, "
+                 "a grid of %u x %u and %u levels",
+                 s->path, (unsigned long long)s->info.samples, s->info.crops, s->info.space.height,
+                 s->info.space.width, s->info.space.levels);
     return TSR_OK;
 }
 
@@ -247,8 +249,8 @@ static tsr_status read_bytes(const tsr_shard *s, uint64_t at, size_t bytes, char
     return TSR_OK;
 }
 
-/* ids were read into the end of the array as u16; spread them from the front. Reading stays ahead of
- * writing: item i is read at byte 2n + 2i and written at byte 4i. */
+/* ids were read into the end of the array as u16; spread them from the front. Reading stays ahead
+ * of writing: item i is read at byte 2n + 2i and written at byte 4i. */
 static void widen(uint32_t *ids, size_t n)
 {
     const char *from = (const char *)ids + 2 * n;
@@ -334,16 +336,15 @@ typedef struct failure_lists {
 static tsr_status read_failures(tsr_shard *s, uint64_t bytes, failure_lists *f)
 {
     TSR_TRY(read_list(s, "failures/rows", s->failures, bytes, H5T_NATIVE_UINT64, &f->rows));
-    TSR_TRY(read_list(s, "failures/offsets", s->failures + 1, bytes, H5T_NATIVE_UINT64,
-                      &f->offsets));
+    TSR_TRY(
+        read_list(s, "failures/offsets", s->failures + 1, bytes, H5T_NATIVE_UINT64, &f->offsets));
     uint64_t total = f->offsets[s->failures];
     if (total > s->failures * 65536)
         TSR_FAIL(TSR_ELIMIT, "%s: %llu bytes of reasons for %llu failures", s->path,
                  (unsigned long long)total, (unsigned long long)s->failures);
     for (uint64_t i = 0; i < s->failures; i++)
         if (f->offsets[i] > f->offsets[i + 1] || f->offsets[0] != 0 ||
-            (i && f->rows[i] <= f->rows[i - 1]) ||
-            tsr_shard_present(s, f->rows[i]) != TSR_FAILED)
+            (i && f->rows[i] <= f->rows[i - 1]) || tsr_shard_present(s, f->rows[i]) != TSR_FAILED)
             TSR_FAIL(TSR_EFORMAT, "%s: the list of failures is damaged at entry %llu", s->path,
                      (unsigned long long)i);
     return read_list(s, "failures/text", total, bytes, H5T_NATIVE_UINT8, &f->text);

@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-#define TSR_SHARD_VERSION 1
-#define TSR_SHARD_MAX_ROWS 16777216u /* samples times crops of one file */
+#define TSR_SHARD_VERSION   1
+#define TSR_SHARD_MAX_ROWS  16777216u /* samples times crops of one file */
 #define TSR_SHARD_MAX_CROPS 256u
 
 typedef enum tsr_present {
@@ -90,8 +90,7 @@ size_t tsr_shard_count(const tsr_shard *s, uint64_t row, uint32_t crop);
 TSR_USE tsr_status tsr_shard_read(const tsr_shard *s, uint64_t row, uint32_t crop, uint32_t *ids);
 
 /* The same into fresh storage (tsr_tokens_clear). */
-TSR_USE tsr_status tsr_shard_take(const tsr_shard *s, uint64_t row, uint32_t crop,
-                                  tsr_tokens *out);
+TSR_USE tsr_status tsr_shard_take(const tsr_shard *s, uint64_t row, uint32_t crop, tsr_tokens *out);
 
 /* A row that failed, and why. */
 typedef struct tsr_failure {

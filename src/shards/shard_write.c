@@ -108,8 +108,7 @@ tsr_status tsr_shard_writer_put(tsr_shard_writer *w, uint64_t row, const tsr_tok
     for (uint32_t c = 0; c < w->info.crops; c++) {
         size_t at = (size_t)row * w->info.crops + c;
         if (w->grid) {
-            narrow(tokens[c].ids, w->row_ids, w->id_bytes,
-                   w->grid + at * w->row_ids * w->id_bytes);
+            narrow(tokens[c].ids, w->row_ids, w->id_bytes, w->grid + at * w->row_ids * w->id_bytes);
             continue;
         }
         TSR_TRY(tsr_tokens_init(&w->ragged[at], tokens[c].count));
@@ -179,8 +178,7 @@ static tsr_status flatten(const tsr_shard_writer *w, char **flat, uint64_t **off
     TSR_GO(tsr_alloc(flat, at[rows], w->id_bytes));
     for (size_t i = 0; i < rows; i++)
         if (w->ragged[i].count)
-            narrow(w->ragged[i].ids, w->ragged[i].count, w->id_bytes,
-                   *flat + at[i] * w->id_bytes);
+            narrow(w->ragged[i].ids, w->ragged[i].count, w->id_bytes, *flat + at[i] * w->id_bytes);
     *offsets = at;
     at = NULL;
 out:
@@ -245,8 +243,7 @@ static tsr_status write_file(const tsr_shard_writer *w, const char *path)
     TSR_TRY(tsr_h5_create(path, 0, &file));
     tsr_status st = put_root(file, &w->info, path);
     if (st == TSR_OK)
-        st = tsr_h5_put(file, "present", H5T_STD_U8LE, 1, &w->info.samples, w->present, path,
-                        NULL);
+        st = tsr_h5_put(file, "present", H5T_STD_U8LE, 1, &w->info.samples, w->present, path, NULL);
     if (st == TSR_OK)
         st = put_tokens(file, w, path);
     if (st == TSR_OK)

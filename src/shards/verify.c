@@ -76,8 +76,10 @@ static tsr_status check_file(verifier *v, const char *path, const tsr_shard_stat
     char found[TSR_DIGEST_CHARS], said[TSR_DIGEST_CHARS];
     tsr_digest_text(digest, found);
     tsr_digest_text(expected->digest, said);
-    return add(&v->report->problems, "%s: its digest is %s, the manifest says %s: the file was "
-               "changed or damaged", path, found, said);
+    return add(&v->report->problems,
+               "%s: its digest is %s, the manifest says %s: the file was "
+               "changed or damaged",
+               path, found, said);
 }
 
 /* All ids of all rows are readable and below the codebook size; *tokens counts them. */
@@ -110,9 +112,10 @@ static tsr_status check_counts(verifier *v, const char *path, const tsr_shard *s
     if (!said || (n[TSR_REAL] == said->present && n[TSR_MISSING] == said->missing &&
                   n[TSR_FAILED] == said->failed && tokens == said->tokens))
         return TSR_OK;
-    return add(&v->report->problems, "%s: holds %llu real, %llu missing and %llu failed samples "
-               "with %llu ids; the manifest says %llu, %llu, %llu and %llu", path,
-               (unsigned long long)n[TSR_REAL], (unsigned long long)n[TSR_MISSING],
+    return add(&v->report->problems,
+               "%s: holds %llu real, %llu missing and %llu failed samples "
+               "with %llu ids; the manifest says %llu, %llu, %llu and %llu",
+               path, (unsigned long long)n[TSR_REAL], (unsigned long long)n[TSR_MISSING],
                (unsigned long long)n[TSR_FAILED], (unsigned long long)tokens,
                (unsigned long long)said->present, (unsigned long long)said->missing,
                (unsigned long long)said->failed, (unsigned long long)said->tokens);
@@ -134,8 +137,10 @@ static tsr_status check_modality(verifier *v, tsr_corpus *c, const tsr_shard_ent
     int sound;
     TSR_TRY(check_file(v, path, &f->stats, &sound));
     if (!tsr_digest_equal(f->tokenizer, m->space.tokenizer))
-        TSR_TRY(add(&v->report->problems, "%s: the manifest lists it with another tokenizer than "
-                    "its modality", path));
+        TSR_TRY(add(&v->report->problems,
+                    "%s: the manifest lists it with another tokenizer than "
+                    "its modality",
+                    path));
     /* HDF5 is not let loose on a file that is known to be damaged. */
     if (!sound)
         return TSR_OK;
@@ -167,8 +172,10 @@ static tsr_status check_keys(verifier *v, const tsr_shard_entry *e, const tsr_fi
     tsr_keys_clear(&k);
     TSR_TRY(st);
     return same ? TSR_OK
-                : add(&v->report->problems, "%s: its keys, crops, number or split are not those of "
-                      "the manifest", path);
+                : add(&v->report->problems,
+                      "%s: its keys, crops, number or split are not those of "
+                      "the manifest",
+                      path);
 }
 
 static tsr_status check_entry(verifier *v, tsr_corpus *c, const tsr_shard_entry *e,
@@ -207,8 +214,8 @@ static tsr_status find_repeats(verifier *v, const named *all, size_t n)
 {
     for (size_t i = 1; i < n; i++)
         if (by_place_and_key(&all[i - 1], &all[i]) == 0)
-            TSR_TRY(add(&v->report->problems, "%s: sample \"%s\" is in split \"%s\" twice",
-                        v->path, all[i].key, all[i].split));
+            TSR_TRY(add(&v->report->problems, "%s: sample \"%s\" is in split \"%s\" twice", v->path,
+                        all[i].key, all[i].split));
     return TSR_OK;
 }
 
@@ -277,9 +284,10 @@ static tsr_status check_complete(verifier *v, const tsr_manifest *m)
         for (size_t j = 0; j < m->n_shards; j++)
             missing += !tsr_manifest_file(&m->shards[j], m->modalities[i].space.modality);
         if (missing)
-            TSR_TRY(add(&v->report->remarks, "%s: %s is not tokenized in %zu of %zu shards: run "
-                        "tokenize again", v->path, m->modalities[i].space.modality, missing,
-                        m->n_shards));
+            TSR_TRY(add(&v->report->remarks,
+                        "%s: %s is not tokenized in %zu of %zu shards: run "
+                        "tokenize again",
+                        v->path, m->modalities[i].space.modality, missing, m->n_shards));
     }
     return TSR_OK;
 }

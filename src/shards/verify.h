@@ -8,8 +8,9 @@
 #include "base/status.h"
 
 typedef struct tsr_verify_report {
-    tsr_names problems; /* one sentence each, naming the file: the corpus is not what it should be */
-    tsr_names remarks;  /* what is no error: leftovers of a killed writer, unfinished modalities */
+    tsr_names
+        problems;      /* one sentence each, naming the file: the corpus is not what it should be */
+    tsr_names remarks; /* what is no error: leftovers of a killed writer, unfinished modalities */
     uint64_t files, samples, tokens, failed, bytes;
 } tsr_verify_report;
 

@@ -54,8 +54,12 @@ static void manifest_round_trip(void **state)
 
 static tsr_modality modality(const char *name, const char *vocabulary, uint32_t codes, uint64_t id)
 {
-    tsr_modality m = {.space = {.layout = TSR_LAYOUT_GRID, .height = 2, .width = 2, .levels = 1,
-                                .codebook_size = codes, .tokenizer = {id, id}},
+    tsr_modality m = {.space = {.layout = TSR_LAYOUT_GRID,
+                                .height = 2,
+                                .width = 2,
+                                .levels = 1,
+                                .codebook_size = codes,
+                                .tokenizer = {id, id}},
                       .crops = 1};
     snprintf(m.space.modality, sizeof m.space.modality, "%s", name);
     snprintf(m.space.vocabulary, sizeof m.space.vocabulary, "%s", vocabulary);
@@ -154,7 +158,8 @@ static void bad_manifests_are_refused(void **state)
             "\"00000000000000000000000000000000\", \"tokenizer\": "
             "\"00000000000000000000000000000000\", \"inputs\": "
             "\"00000000000000000000000000000000\", \"present\": 0, \"missing\": 0, \"failed\": 0, "
-            "\"tokens\": 0}", "not listed");
+            "\"tokens\": 0}",
+            "not listed");
     refused("shards.0.files", "{}", "no keys file");
 }
 

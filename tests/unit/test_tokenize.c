@@ -37,9 +37,9 @@ static int fresh(void **state)
     return 0;
 }
 
-#define RGB "modalities: {rgb: {kind: test-means}"
+#define RGB     "modalities: {rgb: {kind: test-means}"
 #define CAPTION ", caption: {kind: test-bytes, from: caption, crops: false}"
-#define SHARDS "shard_samples: 16\n"
+#define SHARDS  "shard_samples: 16\n"
 
 /* Run the job; `more` is the recipe without source and output. */
 static tsr_status run(const char *more, const tsr_tokenize_options *o, json_t **summary)
@@ -250,7 +250,8 @@ static void crops_are_shared_and_recorded(void **state)
     tsr_view v;
     int flips = 0;
     assert_ok(run("modalities: {rgb: {kind: test-means}, again: {kind: test-means, from: rgb}}\n"
-                  "crops: {count: 4, min_scale: 0.3, seed: 3}\n" SHARDS, NULL, &s));
+                  "crops: {count: 4, min_scale: 0.3, seed: 3}\n" SHARDS,
+                  NULL, &s));
     json_decref(s);
     assert_ok(tsr_corpus_open(output, &c));
     for (uint64_t i = 0; i < 40; i++) {
@@ -288,9 +289,11 @@ static void splits_have_their_own_shards(void **state)
     tsr_recipe *r;
     tsr_tokenize_options none = {0};
     shell("cd '%s' && mkdir train val && mv rgb caption train && mkdir -p val/rgb/0 && "
-          "mv train/rgb/0/s0003.png val/rgb/0/", root);
-    assert_ok(tsr_format(&text, "source: {root: '%s', splits: [train, val]}\noutput: '%s'\n" RGB
-                         CAPTION "}\n", root, output));
+          "mv train/rgb/0/s0003.png val/rgb/0/",
+          root);
+    assert_ok(tsr_format(
+        &text, "source: {root: '%s', splits: [train, val]}\noutput: '%s'\n" RGB CAPTION "}\n", root,
+        output));
     assert_ok(tsr_recipe_parse(text, strlen(text), "recipe", NULL, 0, tsr_tokenize_fields,
                                tsr_n_tokenize_fields, &r));
     assert_ok(tsr_tokenize(r, &none, &s));
@@ -309,7 +312,8 @@ static void names_with_dots_do_not_collide(void **state)
     (void)state;
     json_t *s;
     shell("rm -r '%s' && mkdir -p '%s/caption/0' && cd '%s/caption/0' && printf 1 > a.b.txt && "
-          "printf 2 > a.c.txt && printf 3 > a.txt && printf 4 > a.json", root, root, root);
+          "printf 2 > a.c.txt && printf 3 > a.txt && printf 4 > a.json",
+          root, root, root);
     assert_ok(run("modalities: {caption: {kind: test-bytes}}", NULL, &s));
     assert_int_equal(number(s, "samples"), 3);
     /* a.json and a.txt are one sample and one modality: one of them cannot be used, and is named */

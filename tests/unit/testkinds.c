@@ -23,8 +23,11 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
     (void)origin;
     json_int_t salt = json_integer_value(json_object_get(config, "salt"));
     t->space = (tsr_token_space){.layout = bytes ? TSR_LAYOUT_SEQUENCE : TSR_LAYOUT_GRID,
-                                 .height = means ? 2 : 1, .width = means ? 2 : 1, .levels = 1,
-                                 .codebook_size = 256, .tokenizer = {(uint64_t)salt, 1}};
+                                 .height = means ? 2 : 1,
+                                 .width = means ? 2 : 1,
+                                 .levels = 1,
+                                 .codebook_size = 256,
+                                 .tokenizer = {(uint64_t)salt, 1}};
     snprintf(t->space.modality, sizeof t->space.modality, "%s",
              json_string_value(json_object_get(config, "modality")));
     snprintf(t->space.vocabulary, sizeof t->space.vocabulary, "%s",
@@ -140,8 +143,10 @@ static tsr_status encode_fields(const tsr_tokenizer *t, tsr_tokenizer_work *w, c
 }
 
 #define KIND(word, function)                                                                       \
-    {.name = word, .create = create, .destroy = destroy, .describe = describe,             \
-     .write = write_file, .encode = function}
+    {                                                                                              \
+        .name = word, .create = create, .destroy = destroy, .describe = describe,                  \
+        .write = write_file, .encode = function                                                    \
+    }
 static const tsr_kind kinds[] = {KIND("test-means", encode_means), KIND("test-bytes", encode_bytes),
                                  KIND("test-depth", encode_depth), KIND("test-sound", encode_sound),
                                  KIND("test-fields", encode_fields)};

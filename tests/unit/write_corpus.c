@@ -12,14 +12,46 @@
 enum { SHARDS = 3, SAMPLES = 5, CROPS = 2, MODALITIES = 4 };
 
 static const tsr_modality modalities[MODALITIES] = {
-    {{.modality = "rgb", .layout = TSR_LAYOUT_GRID, .height = 2, .width = 3, .levels = 1,
-      .codebook_size = 1024, .tokenizer = {1, 1}, .vocabulary = "rgb"}, CROPS, NULL},
-    {{.modality = "audio", .layout = TSR_LAYOUT_GRID, .height = 1, .width = 4, .levels = 2,
-      .codebook_size = 70000, .tokenizer = {2, 2}, .vocabulary = "audio"}, 1, NULL},
-    {{.modality = "caption", .layout = TSR_LAYOUT_SEQUENCE, .height = 1, .width = 1, .levels = 1,
-      .codebook_size = 30000, .tokenizer = {3, 3}, .vocabulary = "text"}, 1, NULL},
-    {{.modality = "det@2", .layout = TSR_LAYOUT_SEQUENCE, .height = 1, .width = 1, .levels = 1,
-      .codebook_size = 30000, .tokenizer = {4, 4}, .vocabulary = "text"}, CROPS, NULL},
+    {{.modality = "rgb",
+      .layout = TSR_LAYOUT_GRID,
+      .height = 2,
+      .width = 3,
+      .levels = 1,
+      .codebook_size = 1024,
+      .tokenizer = {1, 1},
+      .vocabulary = "rgb"},
+     CROPS,
+     NULL},
+    {{.modality = "audio",
+      .layout = TSR_LAYOUT_GRID,
+      .height = 1,
+      .width = 4,
+      .levels = 2,
+      .codebook_size = 70000,
+      .tokenizer = {2, 2},
+      .vocabulary = "audio"},
+     1,
+     NULL},
+    {{.modality = "caption",
+      .layout = TSR_LAYOUT_SEQUENCE,
+      .height = 1,
+      .width = 1,
+      .levels = 1,
+      .codebook_size = 30000,
+      .tokenizer = {3, 3},
+      .vocabulary = "text"},
+     1,
+     NULL},
+    {{.modality = "det@2",
+      .layout = TSR_LAYOUT_SEQUENCE,
+      .height = 1,
+      .width = 1,
+      .levels = 1,
+      .codebook_size = 30000,
+      .tokenizer = {4, 4},
+      .vocabulary = "text"},
+     CROPS,
+     NULL},
 };
 
 /* audio is not tokenized in the last shard. */
@@ -55,8 +87,8 @@ static tsr_status make_keys(uint32_t shard, tsr_keys *k)
     snprintf(k->source, sizeof k->source, "test");
     for (uint64_t i = 0; i < SAMPLES; i++) {
         /* Keys of different lengths, so that the string types of the files differ. */
-        TSR_TRY(tsr_format(&k->key[i], "%s%u/%05d", shard == 1 ? "longer-name" : "a", shard,
-                           (int)i));
+        TSR_TRY(
+            tsr_format(&k->key[i], "%s%u/%05d", shard == 1 ? "longer-name" : "a", shard, (int)i));
         if (i == 3)
             continue;
         k->size[2 * i] = 100;
@@ -148,8 +180,8 @@ out:
 
 static tsr_status write_all(const char *folder)
 {
-    tsr_manifest m = {.corpus = {5, 6}, .shard_samples = SAMPLES,
-                      .crops = {CROPS, 0.8, 1, 7, "rgb"}};
+    tsr_manifest m = {
+        .corpus = {5, 6}, .shard_samples = SAMPLES, .crops = {CROPS, 0.8, 1, 7, "rgb"}};
     tsr_status st = TSR_OK;
     TSR_GO(tsr_make_folders(folder));
     TSR_GO(tsr_manifest_set_modalities(&m, modalities, MODALITIES));
