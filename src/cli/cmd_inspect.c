@@ -17,7 +17,7 @@
 typedef struct settings {
     int json, colour;
     long long threads, top, samples;
-    const char *sample, *png, *source;
+    const char *sample, *png, *source, *modality;
     tsr_option_list tokenizers;
 } settings;
 
@@ -31,6 +31,8 @@ static const tsr_option options[] = {
     {"source", 0, TSR_OPT_STRING, offsetof(settings, source), NULL, 0, 0, "ROOT",
      "folder tree the corpus was made from, for the originals on contact sheets"},
     TSR_OPTION_TOKENIZERS(settings),
+    {"modality", 'm', TSR_OPT_STRING, offsetof(settings, modality), NULL, 0, 0, "NAME",
+     "streams: modality of a published 4M tokenizer, whose file does not say it"},
     {"top", 0, TSR_OPT_INT, offsetof(settings, top), "5", 0, MAX_TOP, "N",
      "most frequent codes to list"},
     TSR_OPTION_COLOUR(settings),
@@ -219,17 +221,25 @@ static tsr_status write_sheets(tsr_corpus *c, const settings *s, const tsr_toolb
 }
 
 /* What was named with -t, else the folder "tokenizers" of the corpus where there is one. */
-static tsr_status open_tools(const settings *s, const char *corpus, tsr_toolbox *tools)
+static tsr_status corpus_tools(const settings *s, const tsr_corpus *c, tsr_toolbox *tools)
 {
+    const tsr_manifest *m = tsr_corpus_manifest(c);
     for (size_t i = 0; i < s->tokenizers.count; i++)
-        TSR_TRY(tsr_toolbox_add(tools, s->tokenizers.items[i], NULL));
-    if (s->tokenizers.count || !corpus)
+        TSR_TRY(tsr_toolbox_add_for(tools, s->tokenizers.items[i], m));
+    if (s->tokenizers.count)
         return TSR_OK;
     char *folder;
-    TSR_TRY(tsr_path_join(&folder, corpus, "tokenizers"));
-    tsr_status st = tsr_is_folder(folder) ? tsr_toolbox_add(tools, folder, NULL) : TSR_OK;
+    TSR_TRY(tsr_path_join(&folder, tsr_corpus_path(c), "tokenizers"));
+    tsr_status st = tsr_is_folder(folder) ? tsr_toolbox_add_for(tools, folder, m) : TSR_OK;
     tsr_free(folder);
     return st;
+}
+
+static tsr_status named_tools(const settings *s, const char *modality, tsr_toolbox *tools)
+{
+    for (size_t i = 0; i < s->tokenizers.count; i++)
+        TSR_TRY(tsr_toolbox_add(tools, s->tokenizers.items[i], modality));
+    return TSR_OK;
 }
 
 static tsr_status inspect_corpus(const char *path, const settings *s, const tsr_screen *screen)
@@ -239,7 +249,7 @@ static tsr_status inspect_corpus(const char *path, const settings *s, const tsr_
     tsr_status st;
     TSR_GO(tsr_corpus_open(path, &c));
     if (s->sample || s->png)
-        TSR_GO(open_tools(s, path, &tools));
+        TSR_GO(corpus_tools(s, c, &tools));
     if (s->png)
         st = write_sheets(c, s, &tools);
     else if (s->sample)
@@ -312,7 +322,7 @@ static tsr_status inspect_shard(const char *path, const settings *s, const tsr_s
         TSR_FAIL(TSR_EARG, "--png: needs a corpus, %s is a file", path);
     TSR_GO(tsr_shard_open(path, &shard));
     if (s->sample)
-        TSR_GO(open_tools(s, NULL, &tools));
+        TSR_GO(named_tools(s, tsr_shard_get_info(shard)->space.modality, &tools));
     st = s->sample ? shard_row(shard, s, &tools, screen) : shard_usage(shard, s, screen);
 out:
     tsr_toolbox_clear(&tools);
@@ -325,7 +335,7 @@ static tsr_status inspect_stream(const settings *s, const tsr_screen *screen)
     tsr_toolbox tools = {0};
     if (s->json || s->png || s->sample)
         TSR_FAIL(TSR_EARG, "--json, --png and --sample need a corpus or shard; a stream is shown");
-    tsr_status st = open_tools(s, NULL, &tools);
+    tsr_status st = named_tools(s, s->modality, &tools);
     if (st == TSR_OK)
         st = tsr_inspect_stream(stdin, &tools, screen);
     tsr_toolbox_clear(&tools);

@@ -71,6 +71,15 @@ void tsr_toolbox_clear(tsr_toolbox *b)
     *b = (tsr_toolbox){0};
 }
 
+tsr_status tsr_toolbox_add_for(tsr_toolbox *b, const char *path, const tsr_manifest *m)
+{
+    tsr_status st = tsr_toolbox_add(b, path, NULL);
+    for (size_t i = 0; i < m->n_modalities && st != TSR_ENOMEM && st != TSR_ENOENT; i++)
+        if (!tsr_toolbox_find(b, &m->modalities[i].space))
+            st = tsr_toolbox_add(b, path, m->modalities[i].space.modality);
+    return st == TSR_ENOMEM || st == TSR_ENOENT ? st : TSR_OK;
+}
+
 const tsr_tool *tsr_toolbox_find(const tsr_toolbox *b, const tsr_token_space *space)
 {
     for (size_t i = 0; i < b->count; i++)

@@ -5,6 +5,7 @@
 
 #include "base/options.h"
 #include "base/status.h"
+#include "shards/manifest.h"
 #include "tokenizers/text.h"
 #include "tokenizers/tokenizer.h"
 
@@ -32,6 +33,10 @@ typedef struct tsr_toolbox {
  * Errors   those of opening a file that was named. */
 TSR_USE tsr_status tsr_toolbox_add(tsr_toolbox *b, const char *path, const char *hint);
 void tsr_toolbox_clear(tsr_toolbox *b);
+
+/* Add `path` for a corpus: modalities whose tokenizer is not there yet are tried as the hint, for
+ * published files that do not say what they are. Errors: TSR_ENOENT, TSR_ENOMEM. */
+TSR_USE tsr_status tsr_toolbox_add_for(tsr_toolbox *b, const char *path, const tsr_manifest *m);
 
 /* The tool whose tokenizer made tokens of this space, or NULL. */
 const tsr_tool *tsr_toolbox_find(const tsr_toolbox *b, const tsr_token_space *space);
