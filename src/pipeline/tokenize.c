@@ -52,6 +52,17 @@ static tsr_status clean_up(const char *folder)
     return st;
 }
 
+/* The folder and that of the kept tokenizers. */
+static tsr_status clean_all(const char *folder)
+{
+    char *below;
+    TSR_TRY(clean_up(folder));
+    TSR_TRY(tsr_path_join(&below, folder, "tokenizers"));
+    tsr_status st = tsr_is_folder(below) ? clean_up(below) : TSR_OK;
+    tsr_free(below);
+    return st;
+}
+
 /* --- summary --- */
 
 typedef struct totals {
@@ -181,7 +192,7 @@ static tsr_status run(tsr_task *t, tsr_task_meter *meter)
 {
     if (t->samples == 0)
         TSR_FAIL(TSR_ENOENT, "%s: has no sample for any modality of the recipe", t->root);
-    TSR_TRY(clean_up(t->output));
+    TSR_TRY(clean_all(t->output));
     TSR_TRY(tsr_task_keep(t));
     /* The new vocabulary is in place before any file refers to it. */
     TSR_TRY(tsr_manifest_write(&t->manifest, t->output));
