@@ -45,7 +45,8 @@ tsr_adamw tsr_adamw_defaults(void)
     return (tsr_adamw){.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.05};
 }
 
-/* --- the norm ---------------------------------------------------------------------------------- */
+/* --- the norm ----------------------------------------------------------------------------------
+ */
 
 typedef struct norm_job {
     const piece *items;
@@ -104,7 +105,8 @@ double tsr_clip_factor(double norm, double max_norm)
     return max_norm > 0 ? fmin(1, max_norm / (norm + 1e-6)) : 1;
 }
 
-/* --- the step ---------------------------------------------------------------------------------- */
+/* --- the step ----------------------------------------------------------------------------------
+ */
 
 typedef struct step_job {
     const piece *items;
@@ -170,7 +172,8 @@ tsr_status tsr_adamw_step(tsr_params *ps, const tsr_adamw *opt, uint64_t step, d
     return TSR_OK;
 }
 
-/* --- averages ---------------------------------------------------------------------------------- */
+/* --- averages ----------------------------------------------------------------------------------
+ */
 
 typedef struct average_job {
     const piece *items;

@@ -34,7 +34,10 @@ static tsr_status add_item(const tsr_param *p, size_t kind, tsr_stored *item)
 {
     char *name;
     TSR_TRY(tsr_format(&name, "%s%s", kinds[kind].prefix, p->name));
-    *item = (tsr_stored){.name = name, .dtype = TSR_F32, .ndim = p->file_ndim, .count = p->count,
+    *item = (tsr_stored){.name = name,
+                         .dtype = TSR_F32,
+                         .ndim = p->file_ndim,
+                         .count = p->count,
                          .data = array_of(p, kind)};
     memcpy(item->shape, p->file_shape, sizeof p->file_shape);
     return TSR_OK;
@@ -89,7 +92,8 @@ out:
     return st;
 }
 
-/* --- restoring --------------------------------------------------------------------------------- */
+/* --- restoring ---------------------------------------------------------------------------------
+ */
 
 /* "1 1234" -> 1234. */
 static tsr_status read_mark(const tsr_safetensors *f, uint64_t *step)

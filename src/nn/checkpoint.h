@@ -20,7 +20,8 @@ TSR_USE tsr_status tsr_checkpoint_save(const tsr_params *ps, const char *path, u
 
 /* Into a store made the same way as the saved one. *state (may be NULL when not wanted) is a new
  * reference, JSON null when none was saved.
- * Errors   TSR_EMISMATCH naming what is missing, misshapen or too much; nothing has changed then. */
+ * Errors   TSR_EMISMATCH naming what is missing, misshapen or too much; nothing has changed then.
+ */
 TSR_USE tsr_status tsr_checkpoint_restore(tsr_params *ps, const char *path, uint64_t *step,
                                           json_t **state);
 

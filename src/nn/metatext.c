@@ -46,10 +46,10 @@ static int one_of(const char *s, const char *const *words)
 }
 
 static const char *const nulls[] = {"None", "null", "Null", "NULL", "~", "", NULL};
-static const char *const trues[] = {"true", "True", "TRUE", "yes", "Yes", "YES",
-                                    "on",   "On",   "ON",   NULL};
-static const char *const falses[] = {"false", "False", "FALSE", "no", "No", "NO",
-                                     "off",   "Off",   "OFF",   NULL};
+static const char *const trues[] = {"true", "True", "TRUE", "yes", "Yes",
+                                    "YES",  "on",   "On",   "ON",  NULL};
+static const char *const falses[] = {"false", "False", "FALSE", "no",  "No",
+                                     "NO",    "off",   "Off",   "OFF", NULL};
 
 /* Characters of s without '_' into out[cap]; 0 when they do not fit. */
 static int without_underscores(const char *s, char *out, size_t cap)

@@ -23,10 +23,10 @@ typedef struct tsr_param {
     unsigned flags;
     int ndim;
     size_t shape[TSR_MAX_DIMS];
-    size_t count;     /* product of shape */
-    float *value;     /* [count], row-major */
-    float *grad;      /* [count] or NULL before tsr_params_need_grads; trained tensors only */
-    float *moment1;   /* [count] or NULL before the first optimizer is made */
+    size_t count;   /* product of shape */
+    float *value;   /* [count], row-major */
+    float *grad;    /* [count] or NULL before tsr_params_need_grads; trained tensors only */
+    float *moment1; /* [count] or NULL before the first optimizer is made */
     float *moment2;
     float *average;   /* [count] exponential moving average of value, or NULL */
     uint64_t version; /* grows with every change of value; caches of packed weights compare it */
@@ -46,8 +46,8 @@ void tsr_params_destroy(tsr_params *ps);
 TSR_USE tsr_status tsr_params_add(tsr_params *ps, const char *name, unsigned flags, int ndim,
                                   const size_t *shape, tsr_param **out);
 
-/* Give the tensor another shape of equal count in model files (a projection that is a 1x1 convolution
- * there). TSR_EARG when the counts differ. */
+/* Give the tensor another shape of equal count in model files (a projection that is a 1x1
+ * convolution there). TSR_EARG when the counts differ. */
 TSR_USE tsr_status tsr_param_file_shape(tsr_param *p, int ndim, const size_t *shape);
 
 /* Number of tensors. */
@@ -90,8 +90,8 @@ typedef enum tsr_init {
     TSR_INIT_NORMAL,  /* N(0, arg^2) */
     TSR_INIT_TRUNC,   /* N(0, arg^2) drawn again until within 2 arg of 0 */
     TSR_INIT_XAVIER,  /* U(+-sqrt(6 / (rows + fan_in))) */
-    TSR_INIT_QKV,     /* the same with rows / arg, for arg matrices stacked in one (qkv: 3, kv: 2) */
-    TSR_INIT_FAN_IN,  /* U(+-1 / sqrt(fan_in)), arg 0; a bias takes arg = fan_in of its weight */
+    TSR_INIT_QKV,    /* the same with rows / arg, for arg matrices stacked in one (qkv: 3, kv: 2) */
+    TSR_INIT_FAN_IN, /* U(+-1 / sqrt(fan_in)), arg 0; a bias takes arg = fan_in of its weight */
     TSR_INIT_KAIMING, /* U(+-sqrt(6 / fan_in)) */
 } tsr_init;
 

@@ -19,8 +19,8 @@ struct tsr_safetensors {
     void *map;
     size_t map_bytes;
     json_t *header;
-    json_t *metadata;    /* owned: the header's, or an empty object */
-    tsr_stored *items;   /* by offset */
+    json_t *metadata;  /* owned: the header's, or an empty object */
+    tsr_stored *items; /* by offset */
     const tsr_stored **by_name;
     size_t count;
 };
@@ -141,7 +141,8 @@ static tsr_status check_places(const tsr_safetensors *f, size_t start)
         const tsr_stored *t = &f->items[i];
         if ((const char *)t->data != at)
             TSR_FAIL(TSR_EFORMAT, "%s: tensor \"%.200s\" %s", f->path, t->name,
-                     (const char *)t->data < at ? "overlaps another" : "has unnamed bytes before it");
+                     (const char *)t->data < at ? "overlaps another"
+                                                : "has unnamed bytes before it");
         at += t->count * tsr_dtype_bytes(t->dtype);
     }
     size_t rest = (size_t)((const char *)f->map + f->map_bytes - at);
@@ -427,8 +428,9 @@ static tsr_status check_values(const tsr_safetensors *f, const tsr_params *ps)
             TSR_FAIL(TSR_EMISMATCH, "%s: tensor \"%.200s\" is of type %s, not of a floating type",
                      f->path, t->name, tsr_dtype_name(t->dtype));
         if (!all_finite(t, scratch, sizeof scratch / sizeof scratch[0]))
-            TSR_FAIL(TSR_ENUMERIC, "%s: tensor \"%.200s\" holds a value that is not a finite number",
-                     f->path, t->name);
+            TSR_FAIL(TSR_ENUMERIC,
+                     "%s: tensor \"%.200s\" holds a value that is not a finite number", f->path,
+                     t->name);
     }
     return TSR_OK;
 }

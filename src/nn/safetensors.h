@@ -14,7 +14,8 @@
 
 #include <stddef.h>
 
-#define TSR_SAFETENSORS_MAX_HEADER ((size_t)100 << 20) /* bytes; the limit of the official reader */
+#define TSR_SAFETENSORS_MAX_HEADER ((size_t)100 << 20) /* bytes; the limit of the official reader  \
+                                                        */
 
 /* One tensor of an open file. `data` points into the map (any alignment), valid until close. */
 typedef struct tsr_stored {

@@ -151,7 +151,9 @@ tsr_status tsr_params_write(const tsr_params *ps, const char *path, int averaged
     TSR_TRY(tsr_alloc(&items, n, sizeof *items));
     for (size_t i = 0; i < n; i++) {
         const tsr_param *p = tsr_params_at(ps, i);
-        items[i] = (tsr_stored){.name = p->name, .dtype = TSR_F32, .ndim = p->file_ndim,
+        items[i] = (tsr_stored){.name = p->name,
+                                .dtype = TSR_F32,
+                                .ndim = p->file_ndim,
                                 .count = p->count,
                                 .data = averaged && p->average ? p->average : p->value};
         memcpy(items[i].shape, p->file_shape, sizeof p->file_shape);

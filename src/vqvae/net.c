@@ -69,7 +69,8 @@ tsr_status tsr_net_preset(const char *type, tsr_net *n)
              type);
 }
 
-/* --- from a file ------------------------------------------------------------------------------- */
+/* --- from a file -------------------------------------------------------------------------------
+ */
 
 /* A tensor of `ndim` dimensions, none of them 0. */
 static tsr_status look(const tsr_safetensors *f, const tsr_net *n, const char *name, int ndim,

@@ -19,13 +19,13 @@ typedef enum tsr_net_kind {
 
 typedef struct tsr_net {
     tsr_net_kind kind;
-    const char *prefix;   /* "encoder." or "decoder." */
-    size_t channels;      /* planes of the input (encoder) or output (decoder) */
-    size_t patch;         /* pixels a side; 1 for feature maps and vectors */
-    size_t dim;           /* width */
-    size_t depth;         /* blocks */
-    size_t heads;         /* of attention */
-    size_t hidden;        /* width inside an MLP block */
+    const char *prefix;    /* "encoder." or "decoder." */
+    size_t channels;       /* planes of the input (encoder) or output (decoder) */
+    size_t patch;          /* pixels a side; 1 for feature maps and vectors */
+    size_t dim;            /* width */
+    size_t depth;          /* blocks */
+    size_t heads;          /* of attention */
+    size_t hidden;         /* width inside an MLP block */
     size_t grid_h, grid_w; /* of the positional table */
     int post_mlp, out_conv;
 } tsr_net;
@@ -68,8 +68,7 @@ void tsr_mlp_make(tsr_maker *m, const tsr_net *n, size_t in, size_t out);
 tsr_value tsr_vit_encode(tsr_graph *g, const tsr_net *n, tsr_value x);
 
 /* x [B, rows * columns, dim] -> [B, C, rows * patch, columns * patch] */
-tsr_value tsr_vit_decode(tsr_graph *g, const tsr_net *n, tsr_value x, size_t rows,
-                         size_t columns);
+tsr_value tsr_vit_decode(tsr_graph *g, const tsr_net *n, tsr_value x, size_t rows, size_t columns);
 
 /* x [B, N, in] -> [B, N, out] */
 tsr_value tsr_mlp_graph(tsr_graph *g, const tsr_net *n, tsr_value x);

@@ -16,7 +16,8 @@ typedef struct ema_state {
 /* x / max(|x|, 1e-12), row by row; into may be x. */
 void tsr_ema_normalize(const float *x, size_t rows, size_t width, float *into);
 
-/* Ids by the quantizer's own measure, from latents that are normalised already where they must be. */
+/* Ids by the quantizer's own measure, from latents that are normalised already where they must be.
+ */
 TSR_USE tsr_status tsr_ema_assign(const tsr_quantizer *q, const float *x, size_t rows,
                                   int32_t *ids);
 

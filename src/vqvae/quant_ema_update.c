@@ -6,10 +6,11 @@
  *   cosine       m_k = S_k / n_k, normalised (no rows: the code, normalised)
  *                embed = d embed + (1-d) m
  *   euclidean    embed_avg = d embed_avg + (1-d) S
- *                embed = embed_avg / ((cluster_size + 1e-5) / (C + K 1e-5) C),  C = sum cluster_size
+ *                embed = embed_avg / ((cluster_size + 1e-5) / (C + K 1e-5) C),  C = sum
+ * cluster_size
  *
- * Where we differ from 4M: a revived code gets a cluster size (and sum) of its own, so that the next
- * update neither replaces it again nor pulls it back; rows for a Euclidean codebook are not
+ * Where we differ from 4M: a revived code gets a cluster size (and sum) of its own, so that the
+ * next update neither replaces it again nor pulls it back; rows for a Euclidean codebook are not
  * normalised; k-means sets sums, not means, beside its counts. */
 #include "vqvae/quant_ema.h"
 
@@ -21,8 +22,8 @@
 #include <string.h>
 
 #define KMEANS_ROUNDS 10
-#define REVIVED_SHARE 2 /* cluster size of a revived code, in thresholds */
-#define CODES_PIECE 64  /* codes of one piece of a parallel loop */
+#define REVIVED_SHARE 2  /* cluster size of a revived code, in thresholds */
+#define CODES_PIECE   64 /* codes of one piece of a parallel loop */
 
 /* The valid rows, sorted by id, in order within an id. */
 typedef struct members {
@@ -75,7 +76,8 @@ static void sum_of(const members *m, size_t k, float *sum)
     }
 }
 
-/* --- update ------------------------------------------------------------------------------------ */
+/* --- update ------------------------------------------------------------------------------------
+ */
 
 typedef struct update_job {
     const members *m;
@@ -114,8 +116,8 @@ static void euclid_code(const update_job *j, size_t k)
     size_t width = j->m->width;
     float *avg = j->e->embed_avg->value + k * width, *code = j->e->embed->value + k * width;
     const float *sum = j->sums + k * width, eps = 1e-5f;
-    float size = (j->e->cluster_size->value[k] + eps) / (j->total + (float)j->m->codes * eps) *
-                 j->total;
+    float size =
+        (j->e->cluster_size->value[k] + eps) / (j->total + (float)j->m->codes * eps) * j->total;
     for (size_t d = 0; d < width; d++) {
         avg[d] = j->decay * avg[d] + (1 - j->decay) * sum[d];
         code[d] = avg[d] / size;
@@ -136,7 +138,8 @@ static void code_piece(void *ctx, size_t piece, int lane)
     }
 }
 
-/* --- dead codes -------------------------------------------------------------------------------- */
+/* --- dead codes --------------------------------------------------------------------------------
+ */
 
 /* Code k starts again at row x: cluster size and sum too, or the next update would undo it. */
 static void revive(const ema_state *e, size_t k, const float *x, size_t width, double threshold)
@@ -215,7 +218,8 @@ out:
     return st;
 }
 
-/* --- k-means ----------------------------------------------------------------------------------- */
+/* --- k-means -----------------------------------------------------------------------------------
+ */
 
 /* Means of one assignment become the codes; an empty cluster keeps its code. */
 static void means_to_codes(const members *m, const ema_state *e, float *sum)

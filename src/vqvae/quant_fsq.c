@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Finite scalar quantization: bound each dimension, round it, and count the roundings in mixed radix.
+ * Finite scalar quantization: bound each dimension, round it, and count the roundings in mixed
+ * radix.
  *
  *   h_i = (L_i - 1)(1 + 1e-3) / 2      o_i = 1/2 for even L_i, else 0      s_i = atanh(o_i / h_i)
  *   b_i = h_i tanh(z_i + s_i) - o_i    digit_i = round(b_i) + floor(L_i / 2)
- *   id  = sum_i digit_i prod_{j<i} L_j           code_i = (digit_i - floor(L_i / 2)) / floor(L_i / 2)
+ *   id  = sum_i digit_i prod_{j<i} L_j           code_i = (digit_i - floor(L_i / 2)) / floor(L_i /
+ * 2)
  *
  * Digits are whole numbers up to 65,534 and exact in float32 (bfloat16 would lose them), so that
  * encode, ids, decode gives the code vector again, bit by bit.
@@ -127,8 +129,7 @@ static tsr_status fsq_backward(tsr_quantizer *q, tsr_quant_step *s)
     for (size_t r = 0; r < s->rows; r++) {
         for (size_t i = 0; i < f->n; i++) {
             float t = tanhf(s->z[r * f->n + i] + f->shift[i]);
-            s->dz[r * f->n + i] =
-                s->dout[r * f->n + i] / f->half[i] * f->height[i] * (1 - t * t);
+            s->dz[r * f->n + i] = s->dout[r * f->n + i] / f->half[i] * f->height[i] * (1 - t * t);
         }
     }
     return TSR_OK;

@@ -13,7 +13,8 @@ extern const tsr_quantizer_kind tsr_quant_ema;
  * Trained by gradients through a Gumbel softmax. 4M's "memcodes". */
 extern const tsr_quantizer_kind tsr_quant_memcodes;
 
-/* Finite scalar quantization: each latent dimension is rounded to one of its levels; no codebook. */
+/* Finite scalar quantization: each latent dimension is rounded to one of its levels; no codebook.
+ */
 extern const tsr_quantizer_kind tsr_quant_fsq;
 
 #endif

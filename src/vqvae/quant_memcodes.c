@@ -5,11 +5,12 @@
  *   k_h = codes_h to_k_h      v_h = codes_h to_v_h                        [K, d] each
  *   id_h = argmax_m  (x_h d^-1/2) . k_h[m]        out_h = v_h[id_h]
  *
- * Training draws ids from noisy scores and passes gradients through the softmax of those (Jang et al.
- * 2017, arXiv:1611.01144, straight-through, temperature 1):
- *   y = softmax(l + G)    forward one-hot(argmax y)    backward as if y had been used
+ * Training draws ids from noisy scores and passes gradients through the softmax of those (Jang et
+ * al. 2017, arXiv:1611.01144, straight-through, temperature 1): y = softmax(l + G)    forward
+ * one-hot(argmax y)    backward as if y had been used
  *
- * Source   apple/ml-4m, fourm/vq/quantizers, class Memcodes; Kumar et al. 2021, arXiv:2105.00992. */
+ * Source   apple/ml-4m, fourm/vq/quantizers, class Memcodes; Kumar et al. 2021, arXiv:2105.00992.
+ */
 #include "vqvae/quant_kinds.h"
 
 #include "base/mem.h"
@@ -21,11 +22,11 @@
 #include <string.h>
 
 typedef struct mem_state {
-    tsr_param *codes;      /* [n, K, d] */
+    tsr_param *codes;       /* [n, K, d] */
     tsr_param *to_k, *to_v; /* [n, d, d] */
-    float *keys, *values;  /* [n, K, d], recomputed by refresh */
+    float *keys, *values;   /* [n, K, d], recomputed by refresh */
     size_t d;
-    uint64_t seen[3];      /* versions of the tensors that keys and values came from */
+    uint64_t seen[3]; /* versions of the tensors that keys and values came from */
 } mem_state;
 
 static tsr_status mem_settle(tsr_vqvae_config *c)
@@ -85,7 +86,8 @@ static void mem_unbind(tsr_quantizer *q)
     tsr_free(s);
 }
 
-/* --- small products, on one thread; the loops above them are the parallel ones ------------------ */
+/* --- small products, on one thread; the loops above them are the parallel ones ------------------
+ */
 
 /* out[n] (+)= sum_j a[j] m[j * n + i]: a row times a matrix. */
 static void row_times(const float *a, const float *m, size_t rows, size_t n, float *restrict out)
@@ -183,7 +185,8 @@ static void mem_decode(const tsr_quantizer *q, const int32_t *ids, size_t rows, 
                    s->d * sizeof *out);
 }
 
-/* --- training ---------------------------------------------------------------------------------- */
+/* --- training ----------------------------------------------------------------------------------
+ */
 
 /* Scores of one row and head with their noise, which depends on (seed, step, row, head) only. */
 static void noisy_scores(const tsr_quantizer *q, const tsr_quant_step *t, size_t h, size_t r,
@@ -210,8 +213,8 @@ static int32_t best_of(const float *scores, size_t n)
 typedef struct head_job {
     tsr_quantizer *q;
     tsr_quant_step *t;
-    float *scores; /* [heads, K] */
-    float *heads;  /* [heads, rows, d] scaled rows */
+    float *scores;          /* [heads, K] */
+    float *heads;           /* [heads, rows, d] scaled rows */
     float *dkeys, *dvalues; /* [heads, K, d] */
 } head_job;
 

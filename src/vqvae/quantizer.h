@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a quantizer is: rows of numbers to code ids and back, and how its codebook learns.
  *
- * Kinds live one in a file (quant_<kind>.c) and are listed in quantizer.c; a new one is one file and
- * one line there. Everything is float32. Latents are rows [rows, width]; ids are [heads, rows]. A row
- * is coded by itself, and the same function gives ids in training and in use (memcodes train on
- * noisy scores, and say so). Equal scores: the lowest id wins. */
+ * Kinds live one in a file (quant_<kind>.c) and are listed in quantizer.c; a new one is one file
+ * and one line there. Everything is float32. Latents are rows [rows, width]; ids are [heads, rows].
+ * A row is coded by itself, and the same function gives ids in training and in use (memcodes train
+ * on noisy scores, and say so). Equal scores: the lowest id wins. */
 #ifndef TSR_VQVAE_QUANTIZER_H
 #define TSR_VQVAE_QUANTIZER_H
 
@@ -20,11 +20,12 @@ typedef struct tsr_quantizer tsr_quantizer;
 /* What one training step hands from hook to hook. The caller owns all arrays. */
 typedef struct tsr_quant_step {
     size_t rows;
-    const float *z;       /* [rows, width] latents */
-    const uint8_t *valid; /* [rows] 0: stays out of loss, gradient and statistics; NULL: all count */
-    float *scratch;       /* [rows, width] */
+    const float *z; /* [rows, width] latents */
+    const uint8_t
+        *valid;     /* [rows] 0: stays out of loss, gradient and statistics; NULL: all count */
+    float *scratch; /* [rows, width] */
     uint64_t seed, step;
-    double dead_below;    /* cluster sizes under this are revived; 0: never */
+    double dead_below; /* cluster sizes under this are revived; 0: never */
 
     int32_t *ids; /* [heads, rows], forward writes */
     float *out;   /* [rows, width] code vectors, forward writes */

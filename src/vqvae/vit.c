@@ -8,7 +8,8 @@
  *   image = patches^-1(x W + b), then output convolutions where the model has them   decoder
  *
  * There is no norm at the end. Positions come from a stored table, resampled for other grids.
- * Source   apple/ml-4m, fourm/vq/models/vit_models.py; Dosovitskiy et al. 2021, arXiv:2010.11929. */
+ * Source   apple/ml-4m, fourm/vq/models/vit_models.py; Dosovitskiy et al. 2021, arXiv:2010.11929.
+ */
 #include "vqvae/net.h"
 
 #include "nn/layers.h"
@@ -20,7 +21,8 @@
 
 #define EPS 1e-6f
 
-/* --- tensors ----------------------------------------------------------------------------------- */
+/* --- tensors -----------------------------------------------------------------------------------
+ */
 
 const char *tsr_name(char buffer[TSR_NAME_MAX], const char *prefix, const char *fmt, ...)
 {
@@ -161,7 +163,8 @@ void tsr_vit_make(tsr_maker *m, const tsr_net *n, int decoder)
         make_out_conv(m, n, i);
 }
 
-/* --- graph ------------------------------------------------------------------------------------- */
+/* --- graph -------------------------------------------------------------------------------------
+ */
 
 tsr_value tsr_net_linear(tsr_graph *g, const char *name, tsr_value x, int act)
 {
@@ -256,8 +259,7 @@ static tsr_value convnext(tsr_graph *g, const tsr_net *n, size_t i, tsr_value x)
     return tsr_add(g, x, tsr_unpatchify(g, y, h, w, 1));
 }
 
-tsr_value tsr_vit_decode(tsr_graph *g, const tsr_net *n, tsr_value x, size_t rows,
-                         size_t columns)
+tsr_value tsr_vit_decode(tsr_graph *g, const tsr_net *n, tsr_value x, size_t rows, size_t columns)
 {
     char name[TSR_NAME_MAX];
     x = add_positions(g, n, x, rows, columns);

@@ -21,22 +21,23 @@
 struct tsr_vqtrain {
     tsr_vqvae *m;
     tsr_vqtrain_options o;
-    size_t rows, columns;  /* token grid of one sample */
-    size_t latents;        /* batch * rows * columns */
+    size_t rows, columns; /* token grid of one sample */
+    size_t latents;       /* batch * rows * columns */
     uint64_t step;
     tsr_graph *enc, *dec;
     tsr_exec *run_enc, *run_dec; /* made by the first step */
     tsr_value in, z, gz;
     tsr_value vectors, dvectors, target, mask, loss;
     tsr_plan need_enc, need_dec;
-    float *scratch;      /* [latents, Z] */
-    uint8_t *valid;      /* [latents] */
-    int32_t *ids;        /* [heads, latents] */
-    uint64_t *usage;     /* [heads * codes] */
-    uint64_t *counts;    /* [codes] of one head, of one batch */
+    float *scratch;   /* [latents, Z] */
+    uint8_t *valid;   /* [latents] */
+    int32_t *ids;     /* [heads, latents] */
+    uint64_t *usage;  /* [heads * codes] */
+    uint64_t *counts; /* [codes] of one head, of one batch */
 };
 
-/* --- options ----------------------------------------------------------------------------------- */
+/* --- options -----------------------------------------------------------------------------------
+ */
 
 tsr_status tsr_vq_loss_parse(const char *name, tsr_vq_loss *out)
 {
@@ -86,7 +87,8 @@ static tsr_status check_options(const tsr_vqvae *m, const tsr_vqtrain_options *o
     return TSR_OK;
 }
 
-/* --- graphs ------------------------------------------------------------------------------------ */
+/* --- graphs ------------------------------------------------------------------------------------
+ */
 
 static tsr_status build_encoder(tsr_vqtrain *t)
 {
@@ -229,7 +231,8 @@ tsr_status tsr_vqtrain_bytes(const tsr_vqtrain *t, size_t *bytes)
     return tsr_add_size(needs(&t->need_enc) + needs(&t->need_dec), weights, bytes);
 }
 
-/* --- a batch ----------------------------------------------------------------------------------- */
+/* --- a batch -----------------------------------------------------------------------------------
+ */
 
 static tsr_status check_batch(const tsr_vqtrain *t, const tsr_vqtrain_batch *b)
 {
@@ -303,7 +306,8 @@ static tsr_status run_encoder(tsr_vqtrain *t, const tsr_vqtrain_batch *b, const 
     return TSR_OK;
 }
 
-/* --- code use ---------------------------------------------------------------------------------- */
+/* --- code use ----------------------------------------------------------------------------------
+ */
 
 /* Entropy in nats of head h over the valid latents; adds to *used, and to the usage when asked. */
 static double count_head(tsr_vqtrain *t, size_t h, int keep, size_t *used)
@@ -343,7 +347,8 @@ const uint64_t *tsr_vqtrain_usage(tsr_vqtrain *t, int reset)
     return t->usage;
 }
 
-/* --- steps ------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------
+ */
 
 static tsr_status check_loss(const tsr_vqtrain *t, tsr_vqtrain_report *r)
 {
@@ -400,8 +405,12 @@ static tsr_status learn(tsr_vqtrain *t, tsr_quant_step *s, tsr_vqtrain_report *r
 tsr_status tsr_vqtrain_step(tsr_vqtrain *t, const tsr_vqtrain_batch *b, tsr_vqtrain_report *r)
 {
     tsr_vqtrain_report report = {.step = t->step};
-    tsr_quant_step s = {.rows = t->latents, .valid = t->valid, .scratch = t->scratch,
-                        .seed = t->o.seed, .step = t->step, .ids = t->ids,
+    tsr_quant_step s = {.rows = t->latents,
+                        .valid = t->valid,
+                        .scratch = t->scratch,
+                        .seed = t->o.seed,
+                        .step = t->step,
+                        .ids = t->ids,
                         .dead_below = t->m->config.threshold_ema_dead_code};
     TSR_TRY(run_encoder(t, b, &s.z));
     s.out = tsr_exec_input(t->run_dec, t->vectors);
@@ -435,7 +444,8 @@ uint64_t tsr_vqtrain_steps(const tsr_vqtrain *t)
     return t->step;
 }
 
-/* --- saving ------------------------------------------------------------------------------------ */
+/* --- saving ------------------------------------------------------------------------------------
+ */
 
 static tsr_status usage_json(const tsr_vqtrain *t, json_t **out)
 {

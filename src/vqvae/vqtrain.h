@@ -2,9 +2,9 @@
  * Training a VQ-VAE: one object that takes batches and reports what it learned.
  *
  * Step: encoder forward, quantize, decoder forward and backward, straight-through and commitment
- * gradient, encoder backward, codebook update (EMA, revival of dead codes), clipping, AdamW, averages
- * of weights. The same batches and seed give the same bytes for any number of threads; a run that is
- * saved, killed and restored gives the same bytes as one that was not. */
+ * gradient, encoder backward, codebook update (EMA, revival of dead codes), clipping, AdamW,
+ * averages of weights. The same batches and seed give the same bytes for any number of threads; a
+ * run that is saved, killed and restored gives the same bytes as one that was not. */
 #ifndef TSR_VQVAE_VQTRAIN_H
 #define TSR_VQVAE_VQTRAIN_H
 
@@ -28,13 +28,14 @@ typedef struct tsr_vqtrain_options {
     size_t height, width; /* 0: the model's own size */
     tsr_vq_loss loss;
     tsr_precision precision;
-    uint64_t seed;           /* of the codebook's random choices */
-    tsr_schedule rate;       /* learning rate over steps; step 0 may have rate 0 (schedule.h) */
-    tsr_adamw adamw;         /* its lr is taken from `rate` */
-    double clip;             /* largest global norm of gradients; 0: no clipping */
-    double average;          /* decay of averaged weights; 0: none are kept */
-    double dead_code_coef;   /* threshold = batch latents / K / coef, 4M's 32; 0: the settings' value */
-    int freeze_encoder;      /* train the decoder only: encoder and codebook stay as they are */
+    uint64_t seed;     /* of the codebook's random choices */
+    tsr_schedule rate; /* learning rate over steps; step 0 may have rate 0 (schedule.h) */
+    tsr_adamw adamw;   /* its lr is taken from `rate` */
+    double clip;       /* largest global norm of gradients; 0: no clipping */
+    double average;    /* decay of averaged weights; 0: none are kept */
+    double
+        dead_code_coef; /* threshold = batch latents / K / coef, 4M's 32; 0: the settings' value */
+    int freeze_encoder; /* train the decoder only: encoder and codebook stay as they are */
 } tsr_vqtrain_options;
 
 /* Batch 16, mse, cosine from 1e-4 over 1,000 steps with 50 warm-up, clip 1, coef 32, no average. */
@@ -44,7 +45,8 @@ typedef struct tsr_vqtrain tsr_vqtrain;
 
 /* The model is borrowed and changed by the steps; it must outlive the trainer.
  * Errors   TSR_ECONFIG for options out of range or a loss that does not fit the model. */
-TSR_USE tsr_status tsr_vqtrain_create(tsr_vqvae *m, const tsr_vqtrain_options *o, tsr_vqtrain **out);
+TSR_USE tsr_status tsr_vqtrain_create(tsr_vqvae *m, const tsr_vqtrain_options *o,
+                                      tsr_vqtrain **out);
 void tsr_vqtrain_destroy(tsr_vqtrain *t);
 
 /* One batch, B = count <= options.batch samples. Give pixels or labels as the model wants. */
@@ -58,15 +60,15 @@ typedef struct tsr_vqtrain_batch {
 } tsr_vqtrain_batch;
 
 typedef struct tsr_vqtrain_report {
-    uint64_t step;        /* counts from 0; this step's */
+    uint64_t step; /* counts from 0; this step's */
     double rate;
-    double loss;          /* reconstruction + commitment */
+    double loss; /* reconstruction + commitment */
     double reconstruction;
-    double commitment;    /* weighted */
-    double grad_norm;     /* before clipping */
-    size_t codes_used;    /* distinct codes in this batch, of heads * codes */
-    double perplexity;    /* exp of the entropy of this batch's code use, mean over heads */
-    size_t revived;       /* dead codes replaced in this step */
+    double commitment; /* weighted */
+    double grad_norm;  /* before clipping */
+    size_t codes_used; /* distinct codes in this batch, of heads * codes */
+    double perplexity; /* exp of the entropy of this batch's code use, mean over heads */
+    size_t revived;    /* dead codes replaced in this step */
 } tsr_vqtrain_report;
 
 /* One step. Errors: TSR_EARG for a malformed batch; TSR_ENUMERIC when loss or gradients are not
@@ -86,8 +88,8 @@ uint64_t tsr_vqtrain_steps(const tsr_vqtrain *t);
  * "codes used over the epoch". Borrowed until the next step. */
 const uint64_t *tsr_vqtrain_usage(tsr_vqtrain *t, int reset);
 
-/* Everything needed to go on: weights, moments, averages, codebook state, step, `state` (any JSON of
- * the caller, or NULL). */
+/* Everything needed to go on: weights, moments, averages, codebook state, step, `state` (any JSON
+ * of the caller, or NULL). */
 TSR_USE tsr_status tsr_vqtrain_save(const tsr_vqtrain *t, const char *path, const json_t *state);
 TSR_USE tsr_status tsr_vqtrain_restore(tsr_vqtrain *t, const char *path, json_t **state);
 

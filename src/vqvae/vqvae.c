@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- sizes ------------------------------------------------------------------------------------- */
+/* --- sizes -------------------------------------------------------------------------------------
+ */
 
 /* Pixels a side of the positional table's input: the special setting, else the common one. */
 static size_t rows_of(const tsr_vqvae_config *c, size_t special)
@@ -41,8 +42,10 @@ static tsr_status settle_encoder(tsr_vqvae *m)
 {
     tsr_vqvae_config *c = &m->config;
     tsr_net *n = &m->enc;
-    *n = (tsr_net){.prefix = "encoder.", .channels = c->n_channels,
-                   .patch = c->patch_proj ? c->patch_size : 1, .post_mlp = c->post_mlp};
+    *n = (tsr_net){.prefix = "encoder.",
+                   .channels = c->n_channels,
+                   .patch = c->patch_proj ? c->patch_size : 1,
+                   .post_mlp = c->post_mlp};
     TSR_TRY(tsr_net_preset(c->enc_type, n));
     TSR_TRY(own_sizes(n, c->enc_dim, c->enc_depth, c->enc_heads));
     n->grid_h = rows_of(c, c->image_size_enc) / n->patch;
@@ -55,8 +58,10 @@ static tsr_status settle_decoder(tsr_vqvae *m)
     tsr_vqvae_config *c = &m->config;
     tsr_net *n = &m->dec;
     size_t patch = c->patch_size_dec ? c->patch_size_dec : c->patch_size;
-    *n = (tsr_net){.prefix = "decoder.", .channels = c->n_labels ? c->n_labels : c->n_channels,
-                   .patch = c->patch_proj ? patch : 1, .post_mlp = c->post_mlp,
+    *n = (tsr_net){.prefix = "decoder.",
+                   .channels = c->n_labels ? c->n_labels : c->n_channels,
+                   .patch = c->patch_proj ? patch : 1,
+                   .post_mlp = c->post_mlp,
                    .out_conv = c->out_conv};
     TSR_TRY(tsr_net_preset(c->dec_type, n));
     TSR_TRY(own_sizes(n, c->dec_dim, c->dec_depth, c->dec_heads));
@@ -87,7 +92,8 @@ static void fill_info(tsr_vqvae *m)
     };
 }
 
-/* --- tensors ----------------------------------------------------------------------------------- */
+/* --- tensors -----------------------------------------------------------------------------------
+ */
 
 /* A 1x1 convolution in files. */
 static void make_projection(tsr_maker *w, const char *name, size_t out, size_t in)
@@ -172,7 +178,8 @@ void tsr_vqvae_destroy(tsr_vqvae *m)
     tsr_free(m);
 }
 
-/* --- opening ----------------------------------------------------------------------------------- */
+/* --- opening -----------------------------------------------------------------------------------
+ */
 
 static int is_diffusion(const tsr_safetensors *f)
 {
@@ -259,7 +266,8 @@ static tsr_status sizes_from_file(const tsr_safetensors *f, tsr_vqvae *m)
     TSR_TRY(quantizer_from_file(f, c));
     if (!m->info.has_decoder)
         return TSR_OK;
-    m->dec = (tsr_net){.prefix = "decoder.", .heads = c->dec_heads,
+    m->dec = (tsr_net){.prefix = "decoder.",
+                       .heads = c->dec_heads,
                        .channels = c->n_labels ? c->n_labels : c->n_channels};
     return tsr_net_from_file(f, &m->dec, 1);
 }
@@ -334,7 +342,8 @@ out:
     return st;
 }
 
-/* --- writing ----------------------------------------------------------------------------------- */
+/* --- writing -----------------------------------------------------------------------------------
+ */
 
 static tsr_status write_tensors(const tsr_vqvae *m, const char *path, unsigned flags,
                                 const json_t *metadata)
@@ -348,8 +357,11 @@ static tsr_status write_tensors(const tsr_vqvae *m, const char *path, unsigned f
             continue;
         tsr_stored *t = &items[count++];
         int averaged = (flags & TSR_VQVAE_AVERAGED) && p->average;
-        *t = (tsr_stored){.name = p->name, .dtype = TSR_F32, .ndim = p->file_ndim,
-                          .count = p->count, .data = averaged ? p->average : p->value};
+        *t = (tsr_stored){.name = p->name,
+                          .dtype = TSR_F32,
+                          .ndim = p->file_ndim,
+                          .count = p->count,
+                          .data = averaged ? p->average : p->value};
         memcpy(t->shape, p->file_shape, sizeof p->file_shape);
     }
     tsr_status st = tsr_safetensors_write(path, items, count, metadata);
@@ -371,7 +383,8 @@ out:
     return st;
 }
 
-/* --- looking ----------------------------------------------------------------------------------- */
+/* --- looking -----------------------------------------------------------------------------------
+ */
 
 const tsr_vqvae_info *tsr_vqvae_info_of(const tsr_vqvae *m)
 {

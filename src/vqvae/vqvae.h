@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * VQ-VAEs: continuous arrays to code indices and back.
  *
- * A model (tsr_vqvae) is settings and named weights, those of the 4M files. A plan holds its networks
- * for one input size; it is made once and shared by threads. A worker holds what one thread computes
- * with. Every sample goes through the network by itself, so that its ids depend on nothing but the
- * sample, the weights and the precision.
+ * A model (tsr_vqvae) is settings and named weights, those of the 4M files. A plan holds its
+ * networks for one input size; it is made once and shared by threads. A worker holds what one
+ * thread computes with. Every sample goes through the network by itself, so that its ids depend on
+ * nothing but the sample, the weights and the precision.
  *
  *   tsr_vqvae_open("rgb.safetensors", 0, &m);
  *   tsr_vqvae_plan_create(m, 224, 224, TSR_PRECISION_FP32, &plan);
  *   in each thread: tsr_vqvae_work_create(plan, &w); tsr_vqvae_encode(w, &in, NULL, ids);
  *
  * Shapes: pixels [C, H, W], ids [heads, Nh, Nw] with heads = 1 but for product codes, latents
- * [Nh * Nw, Z] (tokens in row-major order of the grid, one row each). Vector models (bottleneck MLP)
- * have H = W = 1. Nh = H / P with P the patch of the encoder, 1 for feature maps and vectors. */
+ * [Nh * Nw, Z] (tokens in row-major order of the grid, one row each). Vector models (bottleneck
+ * MLP) have H = W = 1. Nh = H / P with P the patch of the encoder, 1 for feature maps and vectors.
+ */
 #ifndef TSR_VQVAE_VQVAE_H
 #define TSR_VQVAE_VQVAE_H
 
@@ -56,10 +57,10 @@ typedef struct tsr_vqvae_info {
     size_t labels;       /* classes of a label map, else 0 */
     size_t out_channels; /* planes of the output; labels: one logit a class */
     size_t patch, patch_dec;
-    size_t height, width; /* the input size it was made for */
-    size_t heads;         /* ids per grid position */
-    size_t codes;         /* size of each codebook */
-    size_t code_width;    /* Z */
+    size_t height, width;  /* the input size it was made for */
+    size_t heads;          /* ids per grid position */
+    size_t codes;          /* size of each codebook */
+    size_t code_width;     /* Z */
     const char *quantizer; /* "lucid", "memcodes", "fsq" */
     int has_decoder;
     int is_vector; /* bottleneck MLP: height = width = 1 */
@@ -78,22 +79,22 @@ const json_t *tsr_vqvae_metadata(const tsr_vqvae *m);
 tsr_params *tsr_vqvae_params(tsr_vqvae *m);
 TSR_USE tsr_status tsr_vqvae_refresh(tsr_vqvae *m);
 
-/* Networks for inputs of height x width pixels, multiples of the patch; 0 x 0: the model's own size.
- * Another size than that uses the positional table resampled as in 4M.
- * Errors   TSR_EARG for a size that is no multiple of the patch or too large. */
+/* Networks for inputs of height x width pixels, multiples of the patch; 0 x 0: the model's own
+ * size. Another size than that uses the positional table resampled as in 4M. Errors   TSR_EARG for
+ * a size that is no multiple of the patch or too large. */
 TSR_USE tsr_status tsr_vqvae_plan_create(const tsr_vqvae *m, size_t height, size_t width,
                                          tsr_precision precision, tsr_vqvae_plan **out);
 void tsr_vqvae_plan_destroy(tsr_vqvae_plan *p);
 
 /* Sizes of one sample under a plan. */
 typedef struct tsr_vqvae_sizes {
-    size_t height, width;         /* input */
+    size_t height, width; /* input */
     size_t grid_height, grid_width;
     size_t ids;                   /* heads * grid_height * grid_width */
     size_t latents;               /* grid_height * grid_width * Z floats */
     size_t out_height, out_width; /* of the decoder */
-    size_t output;                /* out_channels * out_height * out_width floats, 0 without decoder */
-    size_t work_bytes;            /* of one worker */
+    size_t output;     /* out_channels * out_height * out_width floats, 0 without decoder */
+    size_t work_bytes; /* of one worker */
     double encode_flops, decode_flops;
 } tsr_vqvae_sizes;
 

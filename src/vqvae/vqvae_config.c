@@ -24,10 +24,10 @@ typedef struct config_key {
 #define FIELD(key) offsetof(tsr_vqvae_config, key)
 static const config_key keys[] = {
 #define TSR_VQ_SIZE(key, preset, least, most) {#key, KEY_SIZE, FIELD(key), least, most},
-#define TSR_VQ_FLAG(key, preset) {#key, KEY_FLAG, FIELD(key), 0, 1},
+#define TSR_VQ_FLAG(key, preset)              {#key, KEY_FLAG, FIELD(key), 0, 1},
 #define TSR_VQ_REAL(key, preset, least, most) {#key, KEY_REAL, FIELD(key), least, most},
-#define TSR_VQ_WORD(key, preset) {#key, KEY_WORD, FIELD(key), 0, 0},
-#define TSR_VQ_OWN {"", KEY_OWN, 0, 0, 0},
+#define TSR_VQ_WORD(key, preset)              {#key, KEY_WORD, FIELD(key), 0, 0},
+#define TSR_VQ_OWN                            {"", KEY_OWN, 0, 0, 0},
 #include "vqvae/vqvae_config.def"
 };
 #define KEYS (sizeof keys / sizeof keys[0])
@@ -36,9 +36,9 @@ tsr_vqvae_config tsr_vqvae_config_defaults(void)
 {
     return (tsr_vqvae_config){
 #define TSR_VQ_SIZE(key, preset, least, most) .key = preset,
-#define TSR_VQ_FLAG(key, preset) .key = preset,
+#define TSR_VQ_FLAG(key, preset)              .key = preset,
 #define TSR_VQ_REAL(key, preset, least, most) .key = preset,
-#define TSR_VQ_WORD(key, preset) .key = preset,
+#define TSR_VQ_WORD(key, preset)              .key = preset,
 #define TSR_VQ_OWN
 #include "vqvae/vqvae_config.def"
     };
@@ -182,7 +182,7 @@ static json_t *value_of(const tsr_vqvae_config *c, const config_key *k)
     case KEY_SIZE:
         if (k->least == 0 && *(const size_t *)field == 0)
             return json_null();
-        return json_integer((json_int_t)*(const size_t *)field);
+        return json_integer((json_int_t) * (const size_t *)field);
     case KEY_FLAG:
         return json_boolean(*(const int *)field);
     case KEY_REAL:

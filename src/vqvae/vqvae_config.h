@@ -13,9 +13,9 @@
 /* One field per line of vqvae_config.def. Sizes are 0 where ml-4m says None. */
 typedef struct tsr_vqvae_config {
 #define TSR_VQ_SIZE(key, preset, least, most) size_t key;
-#define TSR_VQ_FLAG(key, preset) int key;
+#define TSR_VQ_FLAG(key, preset)              int key;
 #define TSR_VQ_REAL(key, preset, least, most) double key;
-#define TSR_VQ_WORD(key, preset) char key[TSR_VQ_WORD_MAX];
+#define TSR_VQ_WORD(key, preset)              char key[TSR_VQ_WORD_MAX];
 #define TSR_VQ_OWN
 #include "vqvae/vqvae_config.def"
 } tsr_vqvae_config;

@@ -25,7 +25,8 @@ struct tsr_vqvae_work {
     float *scratch; /* [N, Z] */
 };
 
-/* --- graphs ------------------------------------------------------------------------------------ */
+/* --- graphs ------------------------------------------------------------------------------------
+ */
 
 tsr_value tsr_vqvae_graph_input(tsr_graph *g, const tsr_vqvae *m, size_t batch, size_t height,
                                 size_t width)
@@ -73,14 +74,15 @@ tsr_status tsr_vqvae_settle_size(const tsr_vqvae *m, size_t *height, size_t *wid
         *height = m->info.height;
         *width = m->info.width;
     }
-    if (!*height || !*width || *height > MAX_SIDE || *width > MAX_SIDE ||
-        *height % m->enc.patch || *width % m->enc.patch)
+    if (!*height || !*width || *height > MAX_SIDE || *width > MAX_SIDE || *height % m->enc.patch ||
+        *width % m->enc.patch)
         TSR_FAIL(TSR_EARG, "an input of %zux%zu pixels: sides must be multiples of %zu up to %d",
                  *height, *width, m->enc.patch, MAX_SIDE);
     return TSR_OK;
 }
 
-/* --- plans ------------------------------------------------------------------------------------- */
+/* --- plans -------------------------------------------------------------------------------------
+ */
 
 static void fill_sizes(tsr_vqvae_plan *p, size_t height, size_t width)
 {
@@ -162,7 +164,8 @@ const tsr_vqvae_sizes *tsr_vqvae_plan_sizes(const tsr_vqvae_plan *p)
     return &p->sizes;
 }
 
-/* --- workers ----------------------------------------------------------------------------------- */
+/* --- workers -----------------------------------------------------------------------------------
+ */
 
 tsr_status tsr_vqvae_work_create(const tsr_vqvae_plan *p, tsr_vqvae_work **out)
 {
@@ -256,7 +259,6 @@ tsr_status tsr_vqvae_decode(tsr_vqvae_work *w, const int32_t *ids, float *output
         TSR_FAIL(TSR_EARG, "this model was opened without its decoder");
     TSR_TRY(tsr_vqvae_lookup(w, ids, tsr_exec_input(w->dec, w->plan->vectors)));
     TSR_TRY(tsr_exec_run(w->dec));
-    memcpy(output, tsr_exec_value(w->dec, w->plan->out),
-           w->plan->sizes.output * sizeof *output);
+    memcpy(output, tsr_exec_value(w->dec, w->plan->out), w->plan->sizes.output * sizeof *output);
     return TSR_OK;
 }
