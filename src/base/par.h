@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Parallel loops. The one place where threads are started (OpenMP underneath). */
+ * Parallel loops. The one place where threads are started. */
 #ifndef TSR_BASE_PAR_H
 #define TSR_BASE_PAR_H
 

@@ -4,7 +4,10 @@
 
 #include "base/par.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { N = 1000 };
 
@@ -67,12 +70,56 @@ static void a_loop_inside_a_loop_is_complete(void **state)
         assert_int_equal(hits[i], 8);
 }
 
+/* The pool belongs to one caller at a time; others do their loops themselves. */
+static void *loops_of_a_thread(void *ctx)
+{
+    atomic_int *hits = ctx;
+    for (int round = 0; round < 200; round++)
+        if (tsr_par_for(N, count, hits) != TSR_OK)
+            return NULL;
+    return ctx;
+}
+
+static void loops_of_several_threads_are_complete(void **state)
+{
+    (void)state;
+    static atomic_int hits[3][N];
+    pthread_t threads[3];
+    tsr_par_set_threads(3);
+    for (int t = 0; t < 3; t++)
+        assert_int_equal(pthread_create(&threads[t], NULL, loops_of_a_thread, hits[t]), 0);
+    for (int t = 0; t < 3; t++) {
+        void *result;
+        assert_int_equal(pthread_join(threads[t], &result), 0);
+        assert_ptr_equal(result, hits[t]);
+        for (int i = 0; i < N; i++)
+            assert_int_equal(hits[t][i], 200);
+    }
+}
+
+static void a_child_process_has_a_pool_of_its_own(void **state)
+{
+    (void)state;
+    static atomic_int hits[N];
+    int status;
+    tsr_par_set_threads(3);
+    assert_ok(tsr_par_for(N, count, hits));
+    pid_t child = fork();
+    if (child == 0)
+        _exit(tsr_par_for(N, count, hits) == TSR_OK && hits[N - 1] == 2 ? 0 : 1);
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_runs_once),
         cmocka_unit_test(the_lowest_failure_is_reported),
         cmocka_unit_test(a_loop_inside_a_loop_is_complete),
+        cmocka_unit_test(loops_of_several_threads_are_complete),
+        cmocka_unit_test(a_child_process_has_a_pool_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
