@@ -292,7 +292,23 @@ V16_INLINE void v16_store_bf16(uint16_t *p, v16 a)
 }
 #endif
 
-/* Sum and largest of the lanes, always folded 8, 4, 2, 1. */
+/* Sum and largest of the lanes, always folded 8, 4, 2, 1; and lanes n.. replaced by x (n <= 16). */
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
+#define V16_FOLD(name, f256, f128)                                                                 \
+    V16_INLINE float name(v16 a)                                                                   \
+    {                                                                                              \
+        __m256 t = f256(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));                  \
+        __m128 u = f128(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));                   \
+        u = f128(u, _mm_movehl_ps(u, u));                                                          \
+        return _mm_cvtss_f32(f128(u, _mm_movehdup_ps(u)));                                         \
+    }
+V16_FOLD(v16_sum, _mm256_add_ps, _mm_add_ps)
+V16_FOLD(v16_top, _mm256_max_ps, _mm_max_ps)
+V16_INLINE v16 v16_fill_from(v16 a, size_t n, float x)
+{
+    return _mm512_mask_blend_ps((__mmask16)((1u << n) - 1u), _mm512_set1_ps(x), a);
+}
+#else
 V16_INLINE float v16_sum(v16 a)
 {
     float t[16];
@@ -311,7 +327,6 @@ V16_INLINE float v16_top(v16 a)
             t[i] = t[i] > t[i + half] ? t[i] : t[i + half];
     return t[0];
 }
-/* Lanes n.. replaced by x (n <= 16). */
 V16_INLINE v16 v16_fill_from(v16 a, size_t n, float x)
 {
     float t[16];
@@ -320,5 +335,7 @@ V16_INLINE v16 v16_fill_from(v16 a, size_t n, float x)
         t[i] = x;
     return v16_load(t);
 }
+
+#endif
 
 #endif

@@ -50,23 +50,6 @@ static void row_put(void *y, tsr_dtype type, size_t at, const float *x, size_t n
     memcpy(h + i, last, (n - i) * sizeof *h);
 }
 
-/* x [nk, width] as rows of `pad` floats, and turned: t [width, nk padded]. Either may be NULL. */
-static void head_load(const tsr_head *h, const void *x, tsr_dtype type, size_t x_row, float *rows,
-                      float *t)
-{
-    size_t n = h->nk, pad = up16(h->width), np = up16(n);
-    float row[TSR_HEAD_WIDTH];
-    for (size_t j = 0; j < n; j++) {
-        float *r = rows ? rows + j * pad : row;
-        row_get(r, x, type, j * x_row, h->width, pad);
-        for (size_t c = 0; t && c < h->width; c++)
-            t[c * np + j] = r[c];
-    }
-    for (size_t c = 0; t && c < h->width; c++)
-        for (size_t j = n; j < np; j++)
-            t[c * np + j] = 0.0f;
-}
-
 /* Number of keys query i sees. */
 static size_t visible(const tsr_head *h, size_t i)
 {
@@ -105,7 +88,24 @@ static void scale_row(float *x, size_t n, float c)
         v16_store(x + i, v16_mul(v16_load(x + i), k));
 }
 
-#ifndef TSR_KERNELS_TILES /* else kernel_tiles_body.h has its own */
+#ifndef TSR_KERNELS_TILES /* else kernel_tiles_body.h and kernel_tiles_grad_body.h have their own */
+/* x [nk, width] as rows of `pad` floats, and turned: t [width, nk padded]. Either may be NULL. */
+static void head_load(const tsr_head *h, const void *x, tsr_dtype type, size_t x_row, float *rows,
+                      float *t)
+{
+    size_t n = h->nk, pad = up16(h->width), np = up16(n);
+    float row[TSR_HEAD_WIDTH];
+    for (size_t j = 0; j < n; j++) {
+        float *r = rows ? rows + j * pad : row;
+        row_get(r, x, type, j * x_row, h->width, pad);
+        for (size_t c = 0; t && c < h->width; c++)
+            t[c * np + j] = r[c];
+    }
+    for (size_t c = 0; t && c < h->width; c++)
+        for (size_t j = n; j < np; j++)
+            t[c * np + j] = 0.0f;
+}
+
 static size_t attend_scratch(size_t nq, size_t nk, size_t width)
 {
     size_t np = up16(nk), pad = up16(width);
@@ -139,8 +139,6 @@ static void attend(const tsr_head *h, void *scratch)
         }
     }
 }
-#endif
-
 static size_t attend_grad_scratch(size_t nq, size_t nk, size_t width)
 {
     size_t np = up16(nk), pad = up16(width);
@@ -172,7 +170,7 @@ static void grad_block(const tsr_head *h, const grad_room *r, size_t i0, size_t 
     size_t np = up16(h->nk), pad = up16(h->width), keys = visible(h, i0 + n - 1);
     for (size_t i = 0; i < n; i++) {
         row_get(r->q + i * pad, h->q, h->q_type, (i0 + i) * h->q_row, h->width, pad);
-        row_get(r->go + i * pad, h->go, TSR_F32, (i0 + i) * h->go_row, h->width, pad);
+        row_get(r->go + i * pad, h->go, h->go_type, (i0 + i) * h->go_row, h->width, pad);
     }
     tsr_product s = {.m = n, .n = keys, .k = h->width, .a = r->q, .a_row = pad, .a_col = 1,
                      .b = r->kt, .b_row = np, .c = r->p, .c_row = np};
@@ -193,7 +191,7 @@ static void grad_block(const tsr_head *h, const grad_room *r, size_t i0, size_t 
     t.a = r->p, t.b = r->go, t.c = r->gv;
     product(&t);
     for (size_t i = 0; h->gq && i < n; i++)
-        row_put(h->gq, TSR_F32, (i0 + i) * h->gq_row, r->gq + i * pad, h->width);
+        row_put(h->gq, h->g_type, (i0 + i) * h->gq_row, r->gq + i * pad, h->width);
 }
 
 static void attend_grad(const tsr_head *h, void *scratch)
@@ -214,8 +212,9 @@ static void attend_grad(const tsr_head *h, void *scratch)
         grad_block(h, &r, i, h->nq - i < QUERY_BLOCK ? h->nq - i : QUERY_BLOCK);
     for (size_t j = 0; j < h->nk; j++) {
         if (h->gk)
-            row_put(h->gk, TSR_F32, j * h->gk_row, r.gk + j * pad, h->width);
+            row_put(h->gk, h->g_type, j * h->gk_row, r.gk + j * pad, h->width);
         if (h->gv)
-            row_put(h->gv, TSR_F32, j * h->gv_row, r.gv + j * pad, h->width);
+            row_put(h->gv, h->g_type, j * h->gv_row, r.gv + j * pad, h->width);
     }
 }
+#endif

@@ -21,6 +21,7 @@
 #include "nn/kernel_attention_body.h"
 #ifdef TSR_KERNELS_TILES
 #include "nn/kernel_tiles_body.h"
+#include "nn/kernel_tiles_grad_body.h"
 #endif
 #include "nn/kernel_nearest_body.h"
 

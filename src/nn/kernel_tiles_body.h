@@ -32,16 +32,23 @@ static void tiles_begin(void)
     _tile_loadconfig(&set);
 }
 
-/* C[32, 32] = A[32, 32*terms] B[32*terms, 32]. a: rows of a_row bf16; b: tiles, those of the second 16
- * columns b_next values on; c: rows of c_row floats. */
-static void tile_square(const uint16_t *a, size_t a_row, const uint16_t *b, size_t b_next,
-                        size_t terms, float *c, size_t c_row)
+/* C[32, 32] (+)= A[32, 32*terms] B[32*terms, 32]. a: rows of a_row bf16; b: tiles, those of the second
+ * 16 columns b_next values on; c: rows of c_row floats. */
+V16_INLINE void tile_square(const uint16_t *a, size_t a_row, const uint16_t *b, size_t b_next,
+                            size_t terms, float *c, size_t c_row, int add)
 {
     size_t ab = a_row * sizeof *a, cb = c_row * sizeof *c;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+    if (add) {
+        _tile_loadd(0, c, cb);
+        _tile_loadd(1, c + 16, cb);
+        _tile_loadd(2, c + 16 * c_row, cb);
+        _tile_loadd(3, c + 16 * c_row + 16, cb);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
     for (size_t t = 0; t < terms; t++) {
         _tile_loadd(4, a + t * TILE_TERMS, ab);
         _tile_loadd(5, a + 16 * a_row + t * TILE_TERMS, ab);
@@ -58,69 +65,108 @@ static void tile_square(const uint16_t *a, size_t a_row, const uint16_t *b, size
     _tile_stored(3, c + 16 * c_row + 16, cb);
 }
 
-/* C[m, n] = A B for m, n multiples of 32. */
+/* C[m, n] = A B, or += with `add`, for m, n multiples of 32. */
 static void tile_product(size_t m, size_t n, size_t terms, const uint16_t *a, const uint16_t *b,
-                         float *c)
+                         float *c, int add)
 {
     atomic_signal_fence(memory_order_seq_cst); /* the compiler does not see what tiles read */
     for (size_t j = 0; j < n; j += 32)
         for (size_t i = 0; i < m; i += 32)
             tile_square(a + i * terms * TILE_TERMS, terms * TILE_TERMS,
-                        b + j / 16 * terms * TILE_PAIRS, terms * TILE_PAIRS, terms, c + i * n + j,
-                        n);
+                        b + j / 16 * terms * TILE_PAIRS, terms * TILE_PAIRS, terms, c + i * n + j, n,
+                        add);
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* Row r as bf16, padded with zeros to `pad`, a multiple of 16. */
-static void row_get_bf16(uint16_t *y, const void *x, tsr_dtype type, size_t at, size_t n, size_t pad)
+/* 16 x 16 32-bit values, turned. */
+V16_INLINE void turn16(__m512i r[16])
+{
+    __m512i t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+/* The same in memory, rows `*_row` 32-bit values apart. */
+static void turn_square(const void *from, size_t from_row, void *to, size_t to_row)
+{
+    __m512i r[16];
+#pragma GCC unroll 16
+    for (size_t i = 0; i < 16; i++)
+        r[i] = _mm512_loadu_si512((const uint32_t *)from + i * from_row);
+    turn16(r);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < 16; i++)
+        _mm512_storeu_si512((uint32_t *)to + i * to_row, r[i]);
+}
+
+/* A matrix of one head: `rows` rows, from row `first`. */
+typedef struct head_rows {
+    const void *x;
+    tsr_dtype type;
+    size_t row, first, rows, width;
+} head_rows;
+
+/* As rows of `pad` bf16, zeros around, `all` rows (pad and all multiples of 16). */
+static void rows_bf16(const head_rows *h, uint16_t *to, size_t all, size_t pad)
 {
     float row[TSR_HEAD_WIDTH];
-    if (type == TSR_BF16) {
-        memcpy(y, (const uint16_t *)x + at, n * sizeof *y);
-        memset(y + n, 0, (pad - n) * sizeof *y);
-        return;
-    }
-    row_get(row, x, type, at, n, pad);
-    for (size_t i = 0; i < pad; i += 16)
-        v16_store_bf16(y + i, v16_load(row + i));
-}
-
-/* Keys as right operand of q k^T: terms run over the width, columns are keys. */
-static void keys_load(const tsr_head *h, uint16_t *to, size_t np, size_t pad)
-{
-    uint32_t *pairs = (uint32_t *)(void *)to;
-    uint32_t row[TSR_HEAD_WIDTH / 2] = {0};
-    for (size_t j = 0; j < np; j++) {
-        if (j < h->nk)
-            row_get_bf16((uint16_t *)(void *)row, h->k, h->k_type, j * h->k_row, h->width, pad);
-        else
-            memset(row, 0, sizeof row);
-        uint32_t *column = pairs + j / 16 * (pad / 2) * 16 + j % 16;
-        for (size_t p = 0; p < pad / 2; p++)
-            column[p * 16] = row[p];
-    }
-}
-
-/* Values as right operand of p v: terms run over the keys, columns are the width. */
-static void values_load(const tsr_head *h, uint16_t *to, size_t np, size_t pad)
-{
-    uint16_t even[TSR_HEAD_WIDTH] = {0}, odd[TSR_HEAD_WIDTH] = {0};
-    for (size_t j = 0; j < np; j += 2) {
-        if (j < h->nk)
-            row_get_bf16(even, h->v, h->v_type, j * h->v_row, h->width, pad);
-        else
-            memset(even, 0, sizeof even);
-        if (j + 1 < h->nk)
-            row_get_bf16(odd, h->v, h->v_type, (j + 1) * h->v_row, h->width, pad);
-        else
-            memset(odd, 0, sizeof odd);
-        for (size_t c = 0; c < pad; c += 16) {
-            __m512i lo = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(even + c)));
-            __m512i hi = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(odd + c)));
-            _mm512_storeu_si512(to + c / 16 * np * 16 + j * 16,
-                                _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16)));
+    for (size_t i = 0; i < h->rows; i++, to += pad) {
+        size_t at = (h->first + i) * h->row;
+        if (h->type == TSR_BF16) {
+            memcpy(to, (const uint16_t *)h->x + at, h->width * sizeof *to);
+            memset(to + h->width, 0, (pad - h->width) * sizeof *to);
+            continue;
         }
+        row_get(row, h->x, h->type, at, h->width, pad);
+        for (size_t c = 0; c < pad; c += 16)
+            v16_store_bf16(to + c, v16_load(row + c));
     }
+    memset(to, 0, (all - h->rows) * pad * sizeof *to);
+}
+
+/* Rows [all, pad] as right operand whose terms run over the width and whose columns are the rows. */
+static void turn_rows(const uint16_t *rows, uint16_t *to, size_t all, size_t pad)
+{
+    for (size_t j = 0; j < all; j += 16)
+        for (size_t p = 0; p < pad / 2; p += 16)
+            turn_square(rows + j * pad + 2 * p, pad / 2, to + j * pad + 32 * p, 16);
+}
+
+/* Rows [all, pad] as right operand whose terms run over the rows and whose columns are the width. */
+static void pair_rows(const uint16_t *rows, uint16_t *to, size_t all, size_t pad)
+{
+    for (size_t j = 0; j < all; j += 2)
+        for (size_t c = 0; c < pad; c += 16) {
+            const uint16_t *x = rows + j * pad + c;
+            __m512i even = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)x));
+            __m512i odd = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(x + pad)));
+            _mm512_storeu_si512(to + c * all + j * 16,
+                                _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
+        }
 }
 
 /* Scores to bf16 exponentials, zero for hidden keys; returns 1 / sum, 0 when none is seen. */
@@ -149,7 +195,7 @@ static size_t attend_scratch(size_t nq, size_t nk, size_t width)
 {
     size_t np = up32(nk), pad = up32(width);
     (void)nq;
-    return 2 * 2 * np * pad + QUERY_BLOCK * (2 * pad + 2 * np + 4 * pad + 4 * np) + 64 * 8;
+    return 3 * 2 * np * pad + QUERY_BLOCK * (2 * pad + 2 * np + 4 * pad + 4 * np) + 64 * 8;
 }
 
 static void attend(const tsr_head *h, void *scratch)
@@ -157,22 +203,23 @@ static void attend(const tsr_head *h, void *scratch)
     char *at = scratch;
     size_t np = up32(h->nk), pad = up32(h->width);
     uint16_t *k = take_bf16(&at, np * pad), *v = take_bf16(&at, np * pad);
+    uint16_t *rows = take_bf16(&at, np * pad);
     uint16_t *q = take_bf16(&at, QUERY_BLOCK * pad), *p = take_bf16(&at, QUERY_BLOCK * np);
     float *s = take(&at, QUERY_BLOCK * np), *o = take(&at, QUERY_BLOCK * pad), inverse[QUERY_BLOCK];
-    keys_load(h, k, np, pad);
-    values_load(h, v, np, pad);
+    rows_bf16(&(head_rows){h->k, h->k_type, h->k_row, 0, h->nk, h->width}, rows, np, pad);
+    turn_rows(rows, k, np, pad);
+    rows_bf16(&(head_rows){h->v, h->v_type, h->v_row, 0, h->nk, h->width}, rows, np, pad);
+    pair_rows(rows, v, np, pad);
     tiles_begin();
     memset(p, 0, QUERY_BLOCK * np * sizeof *p);
-    memset(q, 0, QUERY_BLOCK * pad * sizeof *q);
     for (size_t first = 0; first < h->q_count; first += QUERY_BLOCK) {
         size_t n = h->q_count - first < QUERY_BLOCK ? h->q_count - first : QUERY_BLOCK;
         size_t i0 = h->q_first + first;
-        for (size_t i = 0; i < n; i++)
-            row_get_bf16(q + i * pad, h->q, h->q_type, (i0 + i) * h->q_row, h->width, pad);
-        tile_product(up32(n), np, pad / TILE_TERMS, q, k, s);
+        rows_bf16(&(head_rows){h->q, h->q_type, h->q_row, i0, n, h->width}, q, up32(n), pad);
+        tile_product(up32(n), np, pad / TILE_TERMS, q, k, s, 0);
         for (size_t i = 0; i < n; i++)
             inverse[i] = softmax_row_bf16(p + i * np, s + i * np, visible(h, i0 + i), np, h->scale);
-        tile_product(up32(n), pad, np / TILE_TERMS, p, v, o);
+        tile_product(up32(n), pad, np / TILE_TERMS, p, v, o, 0);
         for (size_t i = 0; i < n; i++) {
             scale_row(o + i * pad, pad, inverse[i]);
             row_put(h->o, h->o_type, (i0 + i) * h->o_row, o + i * pad, h->width);

@@ -42,15 +42,16 @@ typedef struct tsr_head {
     size_t nq, nk, width; /* width <= TSR_HEAD_WIDTH */
     float scale;
     int causal;           /* query i sees keys j <= i + nk - nq */
-    tsr_dtype q_type, k_type, v_type, o_type; /* TSR_F32 or TSR_BF16; gradients are float32 */
+    tsr_dtype q_type, k_type, v_type, o_type; /* TSR_F32 or TSR_BF16 */
+    tsr_dtype go_type, g_type; /* backward: of go; of gq, gk and gv */
     const void *q, *k, *v;
     size_t q_row, k_row, v_row;
     size_t q_first, q_count; /* queries to do (forward) */
     void *o;                 /* forward: [nq, width] in rows of o_row */
     size_t o_row;
-    const float *go;         /* backward: gradient of o, rows of go_row */
+    const void *go;          /* backward: gradient of o, rows of go_row */
     size_t go_row;
-    float *gq, *gk, *gv;     /* backward: written; rows of gq_row, gk_row, gv_row; may be NULL */
+    void *gq, *gk, *gv;      /* backward: written; rows of gq_row, gk_row, gv_row; may be NULL */
     size_t gq_row, gk_row, gv_row;
 } tsr_head;
 

@@ -267,11 +267,12 @@ static size_t attention_grad_scratch(const tsr_op_call *c)
     return kernels_of(c)->attend_grad_scratch(p.nq, p.nk, p.d);
 }
 
-static float *gradient_home(const tsr_op_call *c, const attention_plan *p, int part, size_t row,
-                            size_t head)
+static void *gradient_home(const tsr_op_call *c, const attention_plan *p, int part, size_t row,
+                           size_t head)
 {
-    float *g = c->out[p->in[part]].data;
-    return g ? g + row * p->row[part] + p->column[part] + head * p->d : NULL;
+    const tsr_operand *g = &c->out[p->in[part]];
+    size_t at = row * p->row[part] + p->column[part] + head * p->d;
+    return g->data ? (void *)(uintptr_t)element(g, at) : NULL;
 }
 
 static void attention_grad_item(const tsr_op_call *c, size_t item, void *scratch)
@@ -286,7 +287,8 @@ static void attention_grad_item(const tsr_op_call *c, size_t item, void *scratch
     }
     sequence q = sequence_of(c, &p, s);
     tsr_head h = head_of(c, &p, &q, head);
-    h.go = (const float *)c->in[IN_GRAD].data + q.q * p.width + head * p.d;
+    h.go = element(&c->in[IN_GRAD], q.q * p.width + head * p.d);
+    h.go_type = c->in[IN_GRAD].dtype;
     h.go_row = p.width;
     h.gq = gradient_home(c, &p, 0, q.q, head);
     h.gk = gradient_home(c, &p, 1, q.k, head);
