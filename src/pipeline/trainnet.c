@@ -25,7 +25,7 @@ typedef struct netrun {
     tsr_vqtrain *trainer;
     tsr_train_shape shape;
     size_t batch;
-    uint64_t steps, seed;
+    uint64_t steps, quantize_after, seed;
     double min_scale;
     int flip, shift;
     float *x;
@@ -143,6 +143,7 @@ static tsr_status make_trainer(netrun *n)
     o.clip = tsr_recipe_number(r, "train.clip", 0);
     o.average = tsr_recipe_number(r, "train.average", 0);
     o.dead_code_coef = tsr_recipe_number(r, "train.dead_code_coef", 0);
+    o.quantize_after = n->quantize_after;
     return tsr_vqtrain_create(tsr_trainable_model(n->t), &o, &n->trainer);
 }
 
@@ -152,6 +153,7 @@ static tsr_status set_up(netrun *n)
     n->batch = (size_t)tsr_recipe_int(r, "train.batch", 1);
     n->steps = (uint64_t)tsr_recipe_int(r, "train.steps", 1);
     n->seed = (uint64_t)tsr_recipe_int(r, "train.seed", 0);
+    n->quantize_after = (uint64_t)tsr_recipe_int(r, "train.quantize_after", 0);
     n->min_scale = tsr_recipe_number(r, "augment.min_scale", 1);
     n->flip = tsr_recipe_bool(r, "augment.flip", 0);
     n->shift = tsr_recipe_bool(r, "augment.shift", 1);
@@ -195,13 +197,15 @@ static double rate_per_second(const netrun *n)
     return steps * (double)n->batch / (tsr_now_s() - n->started_s + 1e-9);
 }
 
-static size_t codes_seen(netrun *n, int reset)
+/* Distinct codes since the last call. */
+static size_t codes_seen(netrun *n)
 {
     const tsr_vqvae_info *info = tsr_vqvae_info_of(tsr_trainable_model(n->t));
-    const uint64_t *usage = tsr_vqtrain_usage(n->trainer, reset);
+    const uint64_t *usage = tsr_vqtrain_usage(n->trainer, 0);
     size_t seen = 0;
     for (size_t k = 0; k < info->heads * info->codes; k++)
         seen += usage[k] > 0;
+    (void)tsr_vqtrain_usage(n->trainer, 1);
     return seen;
 }
 
@@ -211,7 +215,7 @@ static tsr_status log_step(netrun *n)
     json_t *line = json_pack(
         "{sI sf sf sf sf sf sI sf sI sf}", "step", (json_int_t)r->step, "loss", r->loss,
         "reconstruction", r->reconstruction, "commitment", r->commitment, "lr", r->rate,
-        "grad_norm", r->grad_norm, "codes_used", (json_int_t)codes_seen(n, 1), "perplexity",
+        "grad_norm", r->grad_norm, "codes_used", (json_int_t)codes_seen(n), "perplexity",
         r->perplexity, "revived", (json_int_t)r->revived, "samples_per_second",
         rate_per_second(n));
     if (!line)
@@ -328,7 +332,8 @@ static tsr_status loop(netrun *n)
         report_progress(n, done);
         if (done % log_every == 0 || done == n->steps)
             TSR_TRY(log_step(n));
-        if (val_every && done % val_every == 0 && done < n->steps)
+        /* Before the codebook is there, tokens mean nothing. */
+        if (val_every && done % val_every == 0 && done < n->steps && done > n->quantize_after)
             TSR_TRY(validate(n));
         if (done % save_every == 0 && done < n->steps)
             TSR_TRY(save(n));

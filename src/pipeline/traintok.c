@@ -39,6 +39,8 @@ const tsr_field tsr_traintok_fields[] = {
     {"train.average", TSR_FIELD_NUMBER, "0", 0, 0.999999, "decay of averaged weights; 0: none"},
     {"train.dead_code_coef", TSR_FIELD_NUMBER, "32", 0, 1e9,
      "a code is revived when used less than 1/coef of its share; 0: the model's threshold"},
+    {"train.quantize_after", TSR_FIELD_INT, "0", 0, 1e9,
+     "first steps as a plain autoencoder, before the codebook starts (best with kmeans_init)"},
     {"train.seed", TSR_FIELD_INT, "0", 0, 9e15, "seed of weights, order, crops and codebook"},
     {"train.precision", TSR_FIELD_STRING, "auto", 0, 0, "auto, fp32 or bf16 for matrix products"},
     {"train.log_every", TSR_FIELD_INT, "20", 1, 1e9, "steps between lines of metrics"},

@@ -146,6 +146,11 @@ static tsr_status ema_forward(tsr_quantizer *q, tsr_quant_step *s)
     const ema_state *e = q->state;
     const float *x = compared(q, s->z, s->rows, s->scratch);
     size_t n = count_valid(s);
+    if (s->bypass) {
+        memcpy(s->out, x, s->rows * q->width * sizeof *s->out);
+        s->commitment = 0;
+        return TSR_OK;
+    }
     if (e->initted->value[0] == 0 && n)
         TSR_TRY(tsr_ema_kmeans(q, s, x));
     TSR_TRY(tsr_ema_assign(q, x, s->rows, s->ids));
@@ -190,6 +195,7 @@ static tsr_status ema_backward(tsr_quantizer *q, tsr_quant_step *s)
 
 const tsr_quantizer_kind tsr_quant_ema = {
     .name = "lucid",
+    .can_bypass = 1,
     .settle = ema_settle,
     .declare = ema_declare,
     .init = ema_init,

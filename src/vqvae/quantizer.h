@@ -26,6 +26,8 @@ typedef struct tsr_quant_step {
     float *scratch; /* [rows, width] */
     uint64_t seed, step;
     double dead_below; /* cluster sizes under this are revived; 0: never */
+    int bypass; /* 1: out is what would be compared with codes, codes stay as they are; kinds with
+                 * `can_bypass` only */
 
     int32_t *ids; /* [heads, rows], forward writes */
     float *out;   /* [rows, width] code vectors, forward writes */
@@ -39,6 +41,7 @@ typedef struct tsr_quant_step {
 
 typedef struct tsr_quantizer_kind {
     const char *name; /* quant_type */
+    int can_bypass;   /* its latents can go to the decoder as they are */
 
     /* Codes and heads that follow from the settings (config is normalised in place). */
     tsr_status (*settle)(tsr_vqvae_config *c);

@@ -81,6 +81,10 @@ static tsr_status check_options(const tsr_vqvae *m, const tsr_vqtrain_options *o
     if (strcmp(m->config.code_replacement_policy, "batch_random") != 0)
         TSR_FAIL(TSR_ECONFIG, "code_replacement_policy \"%s\" is not known: batch_random",
                  m->config.code_replacement_policy);
+    if (o->quantize_after > 0 && (!m->q->kind->can_bypass || o->freeze_encoder))
+        TSR_FAIL(TSR_ECONFIG, "quantizer \"%s\"%s quantizes from the first step; quantize_after "
+                              "must be 0",
+                 m->q->kind->name, o->freeze_encoder ? " behind a frozen encoder" : "");
     if (m->info.patch != m->info.patch_dec)
         TSR_FAIL(TSR_ECONFIG, "encoder patch %zu and decoder patch %zu must agree for training",
                  m->info.patch, m->info.patch_dec);
@@ -391,7 +395,7 @@ static tsr_status learn(tsr_vqtrain *t, tsr_quant_step *s, tsr_vqtrain_report *r
 {
     tsr_adamw opt = t->o.adamw;
     TSR_TRY(tsr_grad_norm(t->m->ps, &r->grad_norm));
-    if (!t->o.freeze_encoder) {
+    if (!t->o.freeze_encoder && !s->bypass) {
         TSR_TRY(t->m->q->kind->update(t->m->q, s));
         r->revived = s->revived;
     }
@@ -411,6 +415,7 @@ tsr_status tsr_vqtrain_step(tsr_vqtrain *t, const tsr_vqtrain_batch *b, tsr_vqtr
                         .seed = t->o.seed,
                         .step = t->step,
                         .ids = t->ids,
+                        .bypass = t->step < t->o.quantize_after,
                         .dead_below = t->m->config.threshold_ema_dead_code};
     TSR_TRY(run_encoder(t, b, &s.z));
     s.out = tsr_exec_input(t->run_dec, t->vectors);
@@ -418,7 +423,8 @@ tsr_status tsr_vqtrain_step(tsr_vqtrain *t, const tsr_vqtrain_batch *b, tsr_vqtr
         TSR_TRY(tsr_params_need_averages(t->m->ps));
     TSR_TRY(forward_backward(t, &s, &report));
     TSR_TRY(learn(t, &s, &report));
-    report_codes(t, 1, &report);
+    if (!s.bypass)
+        report_codes(t, 1, &report);
     t->step++;
     *r = report;
     return TSR_OK;

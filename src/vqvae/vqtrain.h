@@ -35,6 +35,10 @@ typedef struct tsr_vqtrain_options {
     double average;    /* decay of averaged weights; 0: none are kept */
     double
         dead_code_coef; /* threshold = batch latents / K / coef, 4M's 32; 0: the settings' value */
+    /* First steps that train encoder and decoder as a plain autoencoder: the latents go to the
+     * decoder unquantized. With kmeans_init the codebook then starts from what the encoder has
+     * learnt, and no code is lost in the first steps. EMA codebooks only. */
+    uint64_t quantize_after;
     int freeze_encoder; /* train the decoder only: encoder and codebook stay as they are */
 } tsr_vqtrain_options;
 
