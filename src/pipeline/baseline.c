@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "base/par.h"
 #include "base/rng.h"
-#include "tokenizers/patchmeans.h"
 
 #include <string.h>
 
@@ -35,31 +34,44 @@ static tsr_status gather_sample(void *ctx, size_t i, int lane)
     return st == TSR_ENOMEM ? st : TSR_OK;
 }
 
-static tsr_status fit(tsr_patchmeans *b, tsr_dataset *train, const tsr_baseline_spec *spec,
-                      const tsr_job *job)
+tsr_status tsr_patches_gather(const tsr_patchmeans *b, tsr_dataset *d, size_t want, uint64_t seed,
+                              float **points, size_t *n)
 {
-    gather g = {.b = b, .d = train, .seed = spec->seed};
-    size_t samples = tsr_dataset_count(train), n = 0, points, values;
+    gather g = {.b = b, .d = d, .seed = seed};
+    size_t samples = tsr_dataset_count(d), good = 0, all, values;
     size_t per_item = tsr_patchmeans_per_item(b);
     tsr_status st = TSR_OK;
-    samples = samples < spec->points ? samples : spec->points;
-    g.each = spec->points / samples;
+    samples = samples < want ? samples : want;
+    g.each = want / samples;
     g.each = g.each < per_item ? g.each : per_item;
-    TSR_TRY(tsr_mul_size(samples, g.each, &points));
-    TSR_TRY(tsr_mul_size(points, tsr_patchmeans_dim(b), &values));
+    TSR_TRY(tsr_mul_size(samples, g.each, &all));
+    TSR_TRY(tsr_mul_size(all, tsr_patchmeans_dim(b), &values));
     TSR_GO(tsr_alloc(&g.points, values, sizeof *g.points));
     TSR_GO(tsr_alloc(&g.there, samples, 1));
     TSR_GO(tsr_par_for(samples, gather_sample, &g));
     size_t row = g.each * tsr_patchmeans_dim(b);
     for (size_t i = 0; i < samples; i++)
         if (g.there[i])
-            memmove(g.points + n++ * row, g.points + i * row, row * sizeof *g.points);
-    if (n == 0)
-        TSR_GOFAIL(TSR_EFORMAT, "no training sample could be read for the baseline");
-    TSR_GO(tsr_patchmeans_fit(b, g.points, n * g.each, spec->rounds, spec->seed, job));
+            memmove(g.points + good++ * row, g.points + i * row, row * sizeof *g.points);
+    if (good == 0)
+        TSR_GOFAIL(TSR_EFORMAT, "no training sample could be read");
+    *points = g.points;
+    *n = good * g.each;
+    g.points = NULL;
 out:
     tsr_free(g.points);
     tsr_free(g.there);
+    return st;
+}
+
+static tsr_status fit(tsr_patchmeans *b, tsr_dataset *train, const tsr_baseline_spec *spec,
+                      const tsr_job *job)
+{
+    float *points;
+    size_t n;
+    TSR_TRY(tsr_patches_gather(b, train, spec->points, spec->seed, &points, &n));
+    tsr_status st = tsr_patchmeans_fit(b, points, n, spec->rounds, spec->seed, job);
+    tsr_free(points);
     return st;
 }
 

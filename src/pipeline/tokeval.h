@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "pipeline/dataset.h"
+#include "tokenizers/patchmeans.h"
 #include "tokenizers/tokenizer.h"
 #include "tokenizers/trainable.h"
 
@@ -35,6 +36,12 @@ typedef struct tsr_baseline_spec {
     size_t limit;  /* samples judged; 0: all */
     uint64_t seed;
 } tsr_baseline_spec;
+
+/* About `want` patches of a data set, the same number from each sample, as rows of fresh storage
+ * *points [*n, tsr_patchmeans_dim()]; release with tsr_free. Samples that fail are left out.
+ * Errors   TSR_EFORMAT when all fail, TSR_ENOMEM. */
+TSR_USE tsr_status tsr_patches_gather(const tsr_patchmeans *b, tsr_dataset *d, size_t want,
+                                      uint64_t seed, float **points, size_t *n);
 
 /* *out: {quality: {name: mean}, samples, seconds}. */
 TSR_USE tsr_status tsr_baseline_run(const tsr_tokenizer *t, tsr_dataset *train, tsr_dataset *val,

@@ -8,7 +8,9 @@
 #include "pipeline/crops.h"
 #include "pipeline/tokeval.h"
 #include "pipeline/trainrun.h"
+#include "tokenizers/patchmeans.h"
 #include "tokenizers/trainable.h"
+#include "vqvae/vqstart.h"
 #include "vqvae/vqtrain.h"
 
 #include <errno.h>
@@ -399,11 +401,31 @@ static tsr_status plan_report(netrun *n, json_t **out)
     return TSR_OK;
 }
 
+/* Principal components and k-means of training patches in place of random weights. */
+static tsr_status start_well(netrun *n)
+{
+    size_t want = (size_t)tsr_recipe_int(n->run->recipe, "train.init_patches", 0), count;
+    tsr_patchmeans *b = NULL;
+    float *patches = NULL;
+    tsr_status st = TSR_OK;
+    if (want == 0 || n->started_step > 0)
+        return TSR_OK;
+    TSR_GO(tsr_patchmeans_create(n->t, &b));
+    TSR_GO(tsr_patches_gather(b, n->run->train, want, n->seed, &patches, &count));
+    TSR_GO(tsr_vqvae_start(tsr_trainable_model(n->t), patches, count,
+                           n->batch * tsr_patchmeans_per_item(b), n->seed, n->run->job));
+out:
+    tsr_patchmeans_destroy(b);
+    tsr_free(patches);
+    return st;
+}
+
 static tsr_status train_and_judge(netrun *n, json_t **report)
 {
     TSR_TRY(make_batches(n));
-    TSR_TRY(resume(n));
     n->started_s = tsr_now_s();
+    TSR_TRY(resume(n));
+    TSR_TRY(start_well(n));
     TSR_TRY(loop(n));
     double seconds = n->spent_s + tsr_now_s() - n->started_s;
     TSR_TRY(tsr_trainable_refresh(n->t));

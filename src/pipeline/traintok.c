@@ -41,6 +41,8 @@ const tsr_field tsr_traintok_fields[] = {
      "a code is revived when used less than 1/coef of its share; 0: the model's threshold"},
     {"train.quantize_after", TSR_FIELD_INT, "0", 0, 1e9,
      "first steps as a plain autoencoder, before the codebook starts (best with kmeans_init)"},
+    {"train.init_patches", TSR_FIELD_INT, "0", 0, 1e8,
+     "start from principal components and k-means of so many patches; 0: from random weights"},
     {"train.seed", TSR_FIELD_INT, "0", 0, 9e15, "seed of weights, order, crops and codebook"},
     {"train.precision", TSR_FIELD_STRING, "auto", 0, 0, "auto, fp32 or bf16 for matrix products"},
     {"train.log_every", TSR_FIELD_INT, "20", 1, 1e9, "steps between lines of metrics"},
