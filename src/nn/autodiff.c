@@ -41,6 +41,20 @@ static void into_home(tsr_graph *g, tsr_value weight, tsr_value v, size_t first_
     n->accumulate = 1;
 }
 
+/* 1 when the node that just made d can add `sum` to it; then it does. */
+static int adds_by_itself(tsr_graph *g, tsr_value d, tsr_value sum, size_t first_fresh_node)
+{
+    const tsr_vertex *x = &g->values[d];
+    if (x->home != TSR_HOME_ARENA || x->node < (int)first_fresh_node || x->root != d)
+        return 0;
+    tsr_node_data *n = &g->nodes[x->node];
+    if (!(n->op->flags & TSR_OP_ADDS) || n->out[0] != d || n->in[n->n_in - 1] >= 0 ||
+        g->values[sum].node >= x->node)
+        return 0;
+    n->in[n->n_in - 1] = sum;
+    return 1;
+}
+
 static void contribute(tsr_graph *g, tsr_value to, tsr_value d, size_t first_fresh_node)
 {
     const tsr_vertex *x = &g->values[to], *y = &g->values[d];
@@ -55,7 +69,8 @@ static void contribute(tsr_graph *g, tsr_value to, tsr_value d, size_t first_fre
         into_home(g, to, d, first_fresh_node);
         return;
     }
-    tsr_value sum = x->grad < 0 ? d : tsr_add(g, x->grad, d);
+    int done = x->grad < 0 || adds_by_itself(g, d, x->grad, first_fresh_node);
+    tsr_value sum = done ? d : tsr_add(g, x->grad, d);
     if (sum >= 0)
         g->values[to].grad = sum;
 }

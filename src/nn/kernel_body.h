@@ -33,7 +33,6 @@ const tsr_kernels TSR_KERNELS = {
     .gate_grad = gate_grad,
     .norm = norm,
     .norm_grad = norm_grad,
-    .norm_grad_w = norm_grad_w,
     .log_sum_exp = log_sum_exp,
     .exp_shift = exp_shift,
     .dot = dot,

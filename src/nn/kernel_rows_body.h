@@ -57,69 +57,111 @@ static float row_spread(const float *x, size_t n, float mean)
     return v16_sum(v16_add(s, t));
 }
 
-static void norm_row(float *y, const float *x, const float *w, const float *b, size_t d,
-                     const float stat[2])
+/* m values at x + i (float32 or bf16); y + i likewise. m is 16 but at the end of a row. */
+V16_INLINE v16 value_get(const void *x, tsr_dtype type, size_t i, size_t m)
 {
-    v16 mean = v16_set(stat[0]), rstd = v16_set(stat[1]);
-    for (size_t i = 0; i < d; i += 16) {
-        size_t m = d - i < 16 ? d - i : 16;
-        v16 h = v16_mul(v16_sub(v16_load_n(x + i, m), mean), rstd);
-        v16 gain = w ? v16_load_n(w + i, m) : v16_set(1.0f);
-        v16 bias = b ? v16_load_n(b + i, m) : v16_set(0.0f);
-        v16_store_n(y + i, v16_fma(h, gain, bias), m);
+    uint16_t last[16] = {0};
+    if (type == TSR_F32)
+        return m < 16 ? v16_load_n((const float *)x + i, m) : v16_load((const float *)x + i);
+    if (m == 16)
+        return v16_load_bf16((const uint16_t *)x + i);
+    memcpy(last, (const uint16_t *)x + i, m * sizeof *last);
+    return v16_load_bf16(last);
+}
+
+V16_INLINE void value_put(void *y, tsr_dtype type, size_t i, v16 v, size_t m)
+{
+    uint16_t last[16];
+    if (type == TSR_F32 && m == 16) {
+        v16_store((float *)y + i, v);
+    } else if (type == TSR_F32) {
+        v16_store_n((float *)y + i, v, m);
+    } else if (m == 16) {
+        v16_store_bf16((uint16_t *)y + i, v);
+    } else {
+        v16_store_bf16(last, v);
+        memcpy((uint16_t *)y + i, last, m * sizeof *last);
     }
 }
 
-static void norm(float *y, float *stats, const float *x, const float *w, const float *b, size_t rows,
-                 size_t d, float eps)
+/* For every 16 values of a row of d, and what is left of it: BODY(i, m) with m = 16 or less. */
+#define EACH_16(d, BODY)                                                                           \
+    do {                                                                                           \
+        size_t i_ = 0;                                                                             \
+        for (; i_ + 16 <= (d); i_ += 16)                                                           \
+            BODY(i_, 16);                                                                          \
+        if (i_ < (d))                                                                              \
+            BODY(i_, (d) - i_);                                                                    \
+    } while (0)
+
+V16_INLINE void norm_16(const tsr_norm_rows *n, size_t row, v16 mean, v16 rstd, size_t i, size_t m)
 {
-    for (size_t r = 0; r < rows; r++, x += d, y += d) {
+    size_t at = row * n->d;
+    v16 h = v16_mul(v16_sub(v16_load_n(n->x + at + i, m), mean), rstd);
+    v16 gain = n->w ? v16_load_n(n->w + i, m) : v16_set(1.0f);
+    v16 bias = n->b ? v16_load_n(n->b + i, m) : v16_set(0.0f);
+    value_put(n->y, n->y_type, at + i, v16_fma(h, gain, bias), m);
+}
+
+static void norm(const tsr_norm_rows *n)
+{
+    size_t d = n->d;
+    for (size_t r = 0; r < n->rows; r++) {
         float stat[2];
-        stat[0] = row_sum(x, d) / (float)d;
-        stat[1] = 1.0f / sqrtf(row_spread(x, d, stat[0]) / (float)d + eps);
-        norm_row(y, x, w, b, d, stat);
-        if (stats)
-            memcpy(stats + 2 * r, stat, sizeof stat);
+        stat[0] = row_sum(n->x + r * d, d) / (float)d;
+        stat[1] = 1.0f / sqrtf(row_spread(n->x + r * d, d, stat[0]) / (float)d + n->eps);
+        v16 mean = v16_set(stat[0]), rstd = v16_set(stat[1]);
+#define NORM_16(i, m) norm_16(n, r, mean, rstd, i, m)
+        EACH_16(d, NORM_16);
+#undef NORM_16
+        if (n->stats)
+            memcpy(n->stats + 2 * r, stat, sizeof stat);
     }
 }
 
-/* dx = rstd (g - mean(g) - h mean(g h)), g = dy w, h = (x - mean) rstd */
-static void norm_grad(float *dx, const float *x, const float *stats, const float *w,
-                      const float *dy, size_t rows, size_t d)
+/* g = dy w of m values; h = (x - mean) rstd; and dw += dy h, db += dy. */
+V16_INLINE void norm_sums_16(const tsr_norm_grad_rows *n, size_t at, const v16 stat[2], v16 sums[2],
+                             size_t i, size_t m)
 {
-    for (size_t r = 0; r < rows; r++, x += d, dy += d, dx += d) {
-        v16 mean = v16_set(stats[2 * r]), rstd = v16_set(stats[2 * r + 1]);
-        v16 sg = v16_set(0.0f), sgh = sg;
-        for (size_t i = 0; i < d; i += 16) {
-            size_t m = d - i < 16 ? d - i : 16;
-            v16 g = v16_load_n(dy + i, m);
-            g = w ? v16_mul(g, v16_load_n(w + i, m)) : g;
-            sg = v16_add(sg, g);
-            sgh = v16_fma(g, v16_mul(v16_sub(v16_load_n(x + i, m), mean), rstd), sgh);
-        }
-        v16 mg = v16_set(v16_sum(sg) / (float)d), mgh = v16_set(-(v16_sum(sgh) / (float)d));
-        for (size_t i = 0; i < d; i += 16) {
-            size_t m = d - i < 16 ? d - i : 16;
-            v16 g = v16_load_n(dy + i, m);
-            g = w ? v16_mul(g, v16_load_n(w + i, m)) : g;
-            v16 h = v16_mul(v16_sub(v16_load_n(x + i, m), mean), rstd);
-            v16_store_n(dx + i, v16_mul(rstd, v16_fma(h, mgh, v16_sub(g, mg))), m);
-        }
-    }
+    v16 dy = value_get(n->dy, n->dy_type, at + i, m);
+    v16 h = v16_mul(v16_sub(v16_load_n(n->x + at + i, m), stat[0]), stat[1]);
+    v16 g = n->w ? v16_mul(dy, v16_load_n(n->w + i, m)) : dy;
+    sums[0] = v16_add(sums[0], g);
+    sums[1] = v16_fma(g, h, sums[1]);
+    if (n->dw)
+        v16_store_n(n->dw + i, v16_fma(dy, h, v16_load_n(n->dw + i, m)), m);
+    if (n->db)
+        v16_store_n(n->db + i, v16_add(dy, v16_load_n(n->db + i, m)), m);
 }
 
-static void norm_grad_w(float *dw, const float *x, const float *stats, const float *dy, size_t rows,
-                        size_t d, size_t first, size_t n)
+/* dx = rstd (g - mean(g) - h mean(g h)) + add */
+V16_INLINE void norm_dx_16(const tsr_norm_grad_rows *n, size_t at, const v16 stat[2],
+                           const v16 mean[2], size_t i, size_t m)
 {
-    for (size_t i = 0; i < n; i += 16) {
-        size_t m = n - i < 16 ? n - i : 16, at = first + i;
-        v16 sum = v16_set(0.0f);
-        for (size_t r = 0; r < rows; r++) {
-            v16 h = v16_sub(v16_load_n(x + r * d + at, m), v16_set(stats[2 * r]));
-            h = v16_mul(h, v16_set(stats[2 * r + 1]));
-            sum = v16_fma(v16_load_n(dy + r * d + at, m), h, sum);
-        }
-        v16_store_n(dw + i, sum, m);
+    v16 dy = value_get(n->dy, n->dy_type, at + i, m);
+    v16 h = v16_mul(v16_sub(v16_load_n(n->x + at + i, m), stat[0]), stat[1]);
+    v16 g = n->w ? v16_mul(dy, v16_load_n(n->w + i, m)) : dy;
+    v16 dx = v16_mul(stat[1], v16_fma(h, mean[1], v16_sub(g, mean[0])));
+    dx = n->add ? v16_add(v16_load_n(n->add + at + i, m), dx) : dx;
+    v16_store_n(n->dx + at + i, dx, m);
+}
+
+static void norm_grad(const tsr_norm_grad_rows *n)
+{
+    for (size_t r = 0; r < n->rows; r++) {
+        size_t at = r * n->d;
+        v16 stat[2] = {v16_set(n->stats[2 * r]), v16_set(n->stats[2 * r + 1])};
+        v16 sums[2] = {v16_set(0.0f), v16_set(0.0f)};
+#define SUMS_16(i, m) norm_sums_16(n, at, stat, sums, i, m)
+        EACH_16(n->d, SUMS_16);
+#undef SUMS_16
+        if (!n->dx)
+            continue;
+        v16 mean[2] = {v16_set(v16_sum(sums[0]) / (float)n->d),
+                       v16_set(-(v16_sum(sums[1]) / (float)n->d))};
+#define DX_16(i, m) norm_dx_16(n, at, stat, mean, i, m)
+        EACH_16(n->d, DX_16);
+#undef DX_16
     }
 }
 

@@ -57,6 +57,27 @@ typedef struct tsr_head {
 
 #define TSR_HEAD_WIDTH 128
 
+/* y = (x - mean) rstd w + b over rows of d values. */
+typedef struct tsr_norm_rows {
+    size_t rows, d;
+    float eps;
+    const float *x, *w, *b; /* w, b: NULL for 1, 0 */
+    void *y;
+    tsr_dtype y_type;       /* TSR_F32 or TSR_BF16 */
+    float *stats;           /* [rows, 2]: mean and rstd = 1 / sqrt(var + eps), var biased; or NULL */
+} tsr_norm_rows;
+
+/* Its gradients, from the statistics of the forward pass. */
+typedef struct tsr_norm_grad_rows {
+    size_t rows, d;
+    const float *x, *stats, *w; /* w: NULL for 1 */
+    const void *dy;
+    tsr_dtype dy_type;          /* TSR_F32 or TSR_BF16 */
+    const float *add;           /* added to dx; or NULL */
+    float *dx;                  /* may be `add`; or NULL */
+    float *dw, *db;             /* [d] sums over the rows in order, added to what is there; or NULL */
+} tsr_norm_grad_rows;
+
 /* Nearest codes of a block of rows. */
 typedef struct tsr_nearest_block {
     const float *x, *codes; /* [rows, width], [k, width] */
@@ -78,16 +99,8 @@ typedef struct tsr_kernels {
     void (*gate_grad)(float *da, float *db, const float *a, const float *b, const float *dy,
                       size_t n);
 
-    /* y = (x - mean) rstd w + b over rows of d values; w, b may be NULL (1, 0). stats [rows, 2] gets
-     * mean and rstd = 1 / sqrt(var + eps), var biased; may be NULL. */
-    void (*norm)(float *y, float *stats, const float *x, const float *w, const float *b, size_t rows,
-                 size_t d, float eps);
-    /* dx from dy and the statistics of the forward pass. */
-    void (*norm_grad)(float *dx, const float *x, const float *stats, const float *w,
-                      const float *dy, size_t rows, size_t d);
-    /* Columns [first, first + n) of the gradient of w, in order of rows: dw [n]. */
-    void (*norm_grad_w)(float *dw, const float *x, const float *stats, const float *dy, size_t rows,
-                        size_t d, size_t first, size_t n);
+    void (*norm)(const tsr_norm_rows *n);
+    void (*norm_grad)(const tsr_norm_grad_rows *n);
 
     /* log sum exp of n values; -inf for n == 0. */
     float (*log_sum_exp)(const float *x, size_t n);

@@ -53,6 +53,7 @@ typedef struct tsr_node_view {
 typedef enum tsr_op_flags {
     TSR_OP_INPLACE = 1,     /* out[0] may be the storage of in[0] (same bytes) if that dies here */
     TSR_OP_ACCUMULATES = 2, /* honours call->accumulate: a gradient goes straight to its home */
+    TSR_OP_ADDS = 8, /* the last input, made absent, may become a gradient that is added to out[0] */
     TSR_OP_ALIAS = 4,       /* out[0] is in[0] under another shape or without gradient: no run */
 } tsr_op_flags;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Layer norm, and scaling rows to length 1. */
+#include "nn/elementwise.h"
 #include "nn/kernels.h"
 #include "nn/layers.h"
 #include "nn/op.h"
@@ -8,8 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-#define ROWS 16    /* rows an item */
-#define COLUMNS 64 /* columns an item, where sums run over rows */
+#define ROWS 16       /* rows an item */
+#define GRAD_ROWS 64  /* the same where columns are summed */
+#define COLUMNS 1024  /* columns an item, where those sums are added */
 
 typedef struct norm_attr {
     float eps;
@@ -46,35 +48,42 @@ static tsr_status norm_shape(tsr_op_call *c)
     return TSR_OK;
 }
 
+static const tsr_kernels *kernels_of(const tsr_op_call *c)
+{
+    return c->precision == TSR_PRECISION_BF16 ? tsr_kernels_get_bf16() : tsr_kernels_get();
+}
+
+static void *element(const tsr_operand *o, size_t i)
+{
+    return (char *)o->data + i * tsr_dtype_bytes(o->dtype);
+}
+
 static void norm_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     (void)scratch;
     const norm_attr *a = c->attr;
     size_t d = tsr_width(&c->in[0]), first = item * ROWS;
     float *stats = c->out[1].data;
-    tsr_kernels_get()->norm((float *)c->out[0].data + first * d, stats ? stats + 2 * first : NULL,
-                            (const float *)c->in[0].data + first * d, c->in[1].data, c->in[2].data,
-                            rows_of_item(c, item), d, a->eps);
+    kernels_of(c)->norm(&(tsr_norm_rows){
+        rows_of_item(c, item), d, a->eps, (const float *)c->in[0].data + first * d, c->in[1].data,
+        c->in[2].data, element(&c->out[0], first * d), c->out[0].dtype,
+        stats ? stats + 2 * first : NULL});
 }
 
 static void norm_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
                           tsr_value *din)
 {
-    tsr_value x = n->in[0], stats = n->out[1], w = n->in[1], out;
+    tsr_value in[5] = {n->in[0], n->out[1], n->in[1], dout[0], TSR_NONE}, out[3];
     if (dout[0] < 0)
         return;
-    if (n->need[0])
-        din[0] = tsr_node(g, &tsr_op_layer_norm_grad, 4, (tsr_value[]){x, stats, w, dout[0]}, NULL,
-                          0, 1, &out);
-    if (w >= 0 && n->need[1])
-        din[1] = tsr_node(g, &tsr_op_layer_norm_grad_w, 3, (tsr_value[]){x, stats, dout[0]}, NULL, 0,
-                          1, &out);
-    if (n->in[2] >= 0 && n->need[2])
-        din[2] = tsr_sum_leading(g, dout[0], 1, tsr_value_shape(g, n->in[2]));
+    tsr_node(g, &tsr_op_layer_norm_grad, 5, in, NULL, 0, 3, out);
+    for (int i = 0; i < 3; i++)
+        din[i] = n->in[i] >= 0 && n->need[i] ? out[i] : TSR_NONE;
 }
 
 const tsr_op tsr_op_layer_norm = {
     .name = "layer_norm",
+    .bf16_out = 1,
     .shape = norm_shape,
     .flops = norm_flops,
     .items = row_items,
@@ -82,67 +91,84 @@ const tsr_op tsr_op_layer_norm = {
     .backward = norm_backward,
 };
 
-/* x, stats, w, dy -> dx */
+/* --- x, stats, w, dy, a gradient of x to add -> dx, dw, db --- */
+
 static tsr_status norm_grad_shape(tsr_op_call *c)
 {
     TSR_TRY(tsr_op_expect_dims(c, 0, "x", TSR_F32, 1, TSR_MAX_DIMS));
     TSR_TRY(tsr_op_expect_shape(c, 3, "gradient", c->in[0].ndim, c->in[0].shape));
+    size_t d = tsr_width(&c->in[0]);
     tsr_op_like(c, 0, &c->in[0]);
+    tsr_op_out(c, 1, TSR_F32, 1, &d);
+    tsr_op_out(c, 2, TSR_F32, 1, &d);
     return TSR_OK;
+}
+
+static size_t norm_grad_blocks(const tsr_op_call *c)
+{
+    return tsr_pieces(tsr_rows(&c->in[0]), GRAD_ROWS);
+}
+
+static int norm_grad_sums(const tsr_op_call *c)
+{
+    return c->out[1].data || c->out[2].data;
+}
+
+static size_t norm_grad_items(const tsr_op_call *c)
+{
+    if (c->phase == 0)
+        return norm_grad_blocks(c);
+    return norm_grad_sums(c) ? tsr_pieces(tsr_width(&c->in[0]), COLUMNS) : 0;
+}
+
+/* Sums of dw and db of each block of rows. */
+static size_t norm_grad_work(const tsr_op_call *c)
+{
+    return norm_grad_blocks(c) * 2 * tsr_width(&c->in[0]) * sizeof(float);
+}
+
+/* out [n] = sum over blocks of sums[2 d block + i], in order. */
+static void add_blocks(const tsr_op_call *c, const tsr_operand *out, size_t first, size_t n)
+{
+    size_t d = tsr_width(&c->in[0]), blocks = norm_grad_blocks(c);
+    const float *sums = (const float *)c->work + first + (out == &c->out[2] ? d : 0);
+    if (out->data)
+        tsr_elementwise_now()->column_sums((float *)out->data + first, sums, blocks, n, 2 * d);
 }
 
 static void norm_grad_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     (void)scratch;
-    size_t d = tsr_width(&c->in[0]), first = item * ROWS;
-    tsr_kernels_get()->norm_grad((float *)c->out[0].data + first * d,
-                                 (const float *)c->in[0].data + first * d,
-                                 (const float *)c->in[1].data + 2 * first, c->in[2].data,
-                                 (const float *)c->in[3].data + first * d, rows_of_item(c, item), d);
+    size_t d = tsr_width(&c->in[0]), first = item * GRAD_ROWS, left = tsr_rows(&c->in[0]) - first;
+    if (c->phase == 1) {
+        first = item * COLUMNS;
+        left = d - first < COLUMNS ? d - first : COLUMNS;
+        add_blocks(c, &c->out[1], first, left);
+        add_blocks(c, &c->out[2], first, left);
+        return;
+    }
+    float *sums = norm_grad_sums(c) ? (float *)c->work + item * 2 * d : NULL;
+    const float *add = c->in[4].data;
+    float *dx = c->out[0].data;
+    if (sums)
+        memset(sums, 0, 2 * d * sizeof *sums);
+    kernels_of(c)->norm_grad(&(tsr_norm_grad_rows){
+        left < GRAD_ROWS ? left : GRAD_ROWS, d, (const float *)c->in[0].data + first * d,
+        (const float *)c->in[1].data + 2 * first, c->in[2].data, element(&c->in[3], first * d),
+        c->in[3].dtype, add ? add + first * d : NULL, dx ? dx + first * d : NULL, sums,
+        sums ? sums + d : NULL});
 }
 
 const tsr_op tsr_op_layer_norm_grad = {
     .name = "layer_norm_grad",
+    .flags = TSR_OP_ADDS,
+    .bf16_in = 1 << 3,
     .shape = norm_grad_shape,
     .flops = norm_flops,
-    .items = row_items,
+    .items = norm_grad_items,
+    .phases = 2,
+    .work = norm_grad_work,
     .run = norm_grad_item,
-};
-
-/* x, stats, dy -> dw */
-static tsr_status norm_grad_w_shape(tsr_op_call *c)
-{
-    TSR_TRY(tsr_op_expect_dims(c, 0, "x", TSR_F32, 1, TSR_MAX_DIMS));
-    TSR_TRY(tsr_op_expect_shape(c, 2, "gradient", c->in[0].ndim, c->in[0].shape));
-    size_t d = tsr_width(&c->in[0]);
-    tsr_op_out(c, 0, TSR_F32, 1, &d);
-    return TSR_OK;
-}
-
-static size_t column_items(const tsr_op_call *c)
-{
-    return tsr_pieces(tsr_width(&c->in[0]), COLUMNS);
-}
-
-static void norm_grad_w_item(const tsr_op_call *c, size_t item, void *scratch)
-{
-    (void)scratch;
-    size_t d = tsr_width(&c->in[0]), first = item * COLUMNS;
-    size_t n = d - first < COLUMNS ? d - first : COLUMNS;
-    float sum[COLUMNS], *dw = (float *)c->out[0].data + first;
-    tsr_kernels_get()->norm_grad_w(sum, c->in[0].data, c->in[1].data, c->in[2].data,
-                                   tsr_rows(&c->in[0]), d, first, n);
-    for (size_t i = 0; i < n; i++)
-        dw[i] = c->accumulate ? dw[i] + sum[i] : sum[i];
-}
-
-const tsr_op tsr_op_layer_norm_grad_w = {
-    .name = "layer_norm_grad_w",
-    .flags = TSR_OP_ACCUMULATES,
-    .shape = norm_grad_w_shape,
-    .flops = norm_flops,
-    .items = column_items,
-    .run = norm_grad_w_item,
 };
 
 tsr_value tsr_layer_norm(tsr_graph *g, tsr_value x, tsr_value w, tsr_value b, float eps)

@@ -138,19 +138,25 @@ static void gate_and_its_gradient(void **state)
 static void norm_and_its_gradients(void **state)
 {
     enum { R = 5, D = 83 };
-    float x[R * D], w[D], b[D], y[R * D], stats[2 * R], dy[R * D], dx[R * D], dw[D];
+    float x[R * D], w[D], b[D], y[R * D], stats[2 * R], dy[R * D], dx[R * D], dw[D], db[D];
+    float add[R * D];
+    tsr_bf16 half[R * D];
     (void)state;
     fill(x, R * D, 6, 3.0f);
+    fill(add, R * D, 20, 1.0f);
     fill(w, D, 7, 1.0f);
     fill(b, D, 8, 1.0f);
     fill(dy, R * D, 9, 1.0f);
     EACH_LEVEL(k)
     {
-        double gw[D] = {0};
-        k->norm(y, stats, x, w, b, R, D, 1e-6f);
-        k->norm_grad(dx, x, stats, w, dy, R, D);
-        k->norm_grad_w(dw, x, stats, dy, R, D, 0, 48);
-        k->norm_grad_w(dw + 48, x, stats, dy, R, D, 48, D - 48);
+        double gw[D] = {0}, gb[D] = {0};
+        tsr_norm_rows n = {R, D, 1e-6f, x, w, b, y, TSR_F32, stats};
+        k->norm(&n);
+        n.y = half, n.y_type = TSR_BF16;
+        k->norm(&n);
+        memset(dw, 0, sizeof dw);
+        memset(db, 0, sizeof db);
+        k->norm_grad(&(tsr_norm_grad_rows){R, D, x, stats, w, dy, TSR_F32, add, dx, dw, db});
         for (size_t r = 0; r < R; r++) {
             double mean = 0, var = 0, mg = 0, mgh = 0;
             for (size_t i = 0; i < D; i++)
@@ -162,15 +168,26 @@ static void norm_and_its_gradients(void **state)
                 double h = (x[r * D + i] - mean) * rstd, g = (double)dy[r * D + i] * w[i];
                 assert_true(fabs(y[r * D + i] - (h * w[i] + b[i])) < 3e-6);
                 mg += g / D, mgh += g * h / D;
+                assert_int_equal(half[r * D + i], tsr_float_bf16(y[r * D + i]));
                 gw[i] += dy[r * D + i] * h;
+                gb[i] += dy[r * D + i];
             }
             for (size_t i = 0; i < D; i++) {
                 double h = (x[r * D + i] - mean) * rstd, g = (double)dy[r * D + i] * w[i];
-                assert_true(fabs(dx[r * D + i] - rstd * (g - mg - h * mgh)) < 3e-6);
+                assert_true(fabs(dx[r * D + i] - add[r * D + i] - rstd * (g - mg - h * mgh)) < 3e-6);
             }
         }
         for (size_t i = 0; i < D; i++)
-            assert_true(fabs(dw[i] - gw[i]) < 1e-5);
+            assert_true(fabs(dw[i] - gw[i]) < 1e-5 && fabs(db[i] - gb[i]) < 1e-5);
+        /* the same from dy stored as bf16, alone: no add, no dx */
+        float exact[R * D], dw2[D] = {0};
+        tsr_bf16 dy_half[R * D];
+        for (size_t i = 0; i < R * D; i++)
+            exact[i] = tsr_bf16_float(dy_half[i] = tsr_float_bf16(dy[i]));
+        memset(dw, 0, sizeof dw);
+        k->norm_grad(&(tsr_norm_grad_rows){R, D, x, stats, w, dy_half, TSR_BF16, .dw = dw});
+        k->norm_grad(&(tsr_norm_grad_rows){R, D, x, stats, w, exact, TSR_F32, .dw = dw2});
+        assert_memory_equal(dw, dw2, sizeof dw);
     }
 }
 
