@@ -265,6 +265,16 @@ size_t tsr_value_count(const tsr_graph *g, tsr_value v)
     return x ? x->count : 0;
 }
 
+int tsr_may_be_half(const tsr_graph *g, tsr_value v)
+{
+    const tsr_vertex *x = vertex(g, v), *root = x ? &g->values[x->root] : NULL;
+    const tsr_node_data *n = root && root->node >= 0 ? &g->nodes[root->node] : NULL;
+    for (int i = 0; n && n->precision == TSR_PRECISION_BF16 && i < n->n_out; i++)
+        if (n->out[i] == x->root)
+            return (n->op->bf16_out >> i & 1) != 0;
+    return 0;
+}
+
 /* --- nodes --- */
 
 void tsr_graph_node_name(const tsr_graph *g, size_t node, char *text, size_t cap)

@@ -191,7 +191,7 @@ static void grad_block(const tsr_head *h, const grad_room *r, size_t i0, size_t 
     t.a = r->p, t.b = r->go, t.c = r->gv;
     product(&t);
     for (size_t i = 0; h->gq && i < n; i++)
-        row_put(h->gq, h->g_type, (i0 + i) * h->gq_row, r->gq + i * pad, h->width);
+        row_put(h->gq, h->gq_type, (i0 + i) * h->gq_row, r->gq + i * pad, h->width);
 }
 
 static void attend_grad(const tsr_head *h, void *scratch)
@@ -212,9 +212,9 @@ static void attend_grad(const tsr_head *h, void *scratch)
         grad_block(h, &r, i, h->nq - i < QUERY_BLOCK ? h->nq - i : QUERY_BLOCK);
     for (size_t j = 0; j < h->nk; j++) {
         if (h->gk)
-            row_put(h->gk, h->g_type, j * h->gk_row, r.gk + j * pad, h->width);
+            row_put(h->gk, h->gk_type, j * h->gk_row, r.gk + j * pad, h->width);
         if (h->gv)
-            row_put(h->gv, h->g_type, j * h->gv_row, r.gv + j * pad, h->width);
+            row_put(h->gv, h->gv_type, j * h->gv_row, r.gv + j * pad, h->width);
     }
 }
 #endif

@@ -17,6 +17,7 @@
 
 #include "nn/kernel_math_body.h"
 #include "nn/kernel_rows_body.h"
+#include "nn/kernel_map_body.h"
 #include "nn/kernel_product_body.h"
 #include "nn/kernel_attention_body.h"
 #ifdef TSR_KERNELS_TILES
@@ -29,6 +30,8 @@ const tsr_kernels TSR_KERNELS = {
     .name = TSR_KERNELS_NAME,
     .map = map,
     .map_grad = map_grad,
+    .map_sums = map_sums,
+    .map_slopes = map_slopes,
     .gate = gate,
     .gate_grad = gate_grad,
     .norm = norm,

@@ -96,18 +96,18 @@ static void tiles_grad_block(const tsr_head *h, const tiles_room *r, size_t i0, 
         return;
     tile_product(m, pad, np / TILE_TERMS, r->ds, r->k, r->gq, 0);
     for (size_t i = 0; i < n; i++)
-        row_put(h->gq, h->g_type, (i0 + i) * h->gq_row, r->gq + i * pad, h->width);
+        row_put(h->gq, h->gq_type, (i0 + i) * h->gq_row, r->gq + i * pad, h->width);
 }
 
-/* Turned sums [pad, np] to rows of gradients. */
-static void put_turned(const tsr_head *h, const tiles_room *r, const float *t, void *g, size_t g_row)
+/* Turned sums [pad, np] to the rows `to` (its x unused) of a gradient, if it is wanted. */
+static void put_turned(const tiles_room *r, const float *t, const head_rows *to, void *g)
 {
     float rows[16 * TSR_HEAD_WIDTH];
-    for (size_t j = 0; g && j < h->nk; j += 16) {
+    for (size_t j = 0; g && j < to->rows; j += 16) {
         for (size_t c = 0; c < r->pad; c += 16)
             turn_square(t + c * r->np + j, r->np, rows + c, TSR_HEAD_WIDTH);
-        for (size_t i = j; i < h->nk && i < j + 16; i++)
-            row_put(g, h->g_type, i * g_row, rows + (i - j) * TSR_HEAD_WIDTH, h->width);
+        for (size_t i = j; i < to->rows && i < j + 16; i++)
+            row_put(g, to->type, i * to->row, rows + (i - j) * TSR_HEAD_WIDTH, to->width);
     }
 }
 
@@ -126,6 +126,6 @@ static void attend_grad(const tsr_head *h, void *scratch)
     for (size_t i = 0; i < h->nq; i += GRAD_BLOCK)
         tiles_grad_block(h, &r, i, h->nq - i < GRAD_BLOCK ? h->nq - i : GRAD_BLOCK);
     _tile_release();
-    put_turned(h, &r, r.gkt, h->gk, h->gk_row);
-    put_turned(h, &r, r.gvt, h->gv, h->gv_row);
+    put_turned(&r, r.gkt, &(head_rows){NULL, h->gk_type, h->gk_row, 0, h->nk, h->width}, h->gk);
+    put_turned(&r, r.gvt, &(head_rows){NULL, h->gv_type, h->gv_row, 0, h->nk, h->width}, h->gv);
 }

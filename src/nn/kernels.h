@@ -43,7 +43,7 @@ typedef struct tsr_head {
     float scale;
     int causal;           /* query i sees keys j <= i + nk - nq */
     tsr_dtype q_type, k_type, v_type, o_type; /* TSR_F32 or TSR_BF16 */
-    tsr_dtype go_type, g_type; /* backward: of go; of gq, gk and gv */
+    tsr_dtype go_type, gq_type, gk_type, gv_type; /* backward */
     const void *q, *k, *v;
     size_t q_row, k_row, v_row;
     size_t q_first, q_count; /* queries to do (forward) */
@@ -87,12 +87,33 @@ typedef struct tsr_nearest_block {
     float *score;           /* [rows] of the winner, or NULL */
 } tsr_nearest_block;
 
+/* y = f(x + bias), and the sums before f; float32 or bf16 where a type is given. */
+typedef struct tsr_map_sums {
+    tsr_map f;
+    size_t n;
+    const float *x, *bias; /* bias: NULL for 0 */
+    void *sums, *y;        /* sums: NULL if not wanted */
+    tsr_dtype sums_type, y_type;
+} tsr_map_sums;
+
+/* dx = dy f'(x). */
+typedef struct tsr_map_slopes {
+    tsr_map f;
+    size_t n;
+    const void *x, *dy;
+    void *dx;
+    tsr_dtype x_type, dy_type, dx_type;
+} tsr_map_slopes;
+
 typedef struct tsr_kernels {
     const char *name;
 
     /* y = f(x); x == y is allowed. dx = dy f'(x); dx may be dy or x. */
     void (*map)(tsr_map f, float *y, const float *x, size_t n);
     void (*map_grad)(tsr_map f, float *dx, const float *x, const float *dy, size_t n);
+
+    void (*map_sums)(const tsr_map_sums *m);
+    void (*map_slopes)(const tsr_map_slopes *m);
 
     /* y = silu(a) b, and its gradients. */
     void (*gate)(float *y, const float *a, const float *b, size_t n);

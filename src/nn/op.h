@@ -116,6 +116,9 @@ tsr_value tsr_node1(tsr_graph *g, const tsr_op *op, tsr_value a, const void *att
 tsr_value tsr_node2(tsr_graph *g, const tsr_op *op, tsr_value a, tsr_value b, const void *attr,
                     size_t attr_bytes);
 
+/* For gradient rules: 1 when the node that makes v may store it as bf16. */
+int tsr_may_be_half(const tsr_graph *g, tsr_value v);
+
 /* For shape rules. `role` names the operand ("x", "weight").
  * expect_dims: in[i] is present, of this dtype, with lo..hi dimensions.
  * expect_shape: in[i] is present and has exactly this shape.

@@ -290,6 +290,9 @@ static void attention_grad_item(const tsr_op_call *c, size_t item, void *scratch
     h.go = element(&c->in[IN_GRAD], q.q * p.width + head * p.d);
     h.go_type = c->in[IN_GRAD].dtype;
     h.go_row = p.width;
+    h.gq_type = c->out[p.in[0]].dtype;
+    h.gk_type = c->out[p.in[1]].dtype;
+    h.gv_type = c->out[p.in[2]].dtype;
     h.gq = gradient_home(c, &p, 0, q.q, head);
     h.gk = gradient_home(c, &p, 1, q.k, head);
     h.gv = gradient_home(c, &p, 2, q.k, head);
@@ -324,7 +327,8 @@ const tsr_op tsr_op_attention = {
 
 const tsr_op tsr_op_attention_grad = {
     .name = "attention_grad",
-    .bf16_in = 1 << IN_Q | 1 << IN_K | 1 << IN_V,
+    .bf16_in = 1 << IN_Q | 1 << IN_K | 1 << IN_V | 1 << IN_GRAD,
+    .bf16_out = 7,
     .shape = attention_grad_shape,
     .flops = attention_grad_flops,
     .items = attention_grad_items,

@@ -29,6 +29,9 @@ typedef struct cut {
     size_t block, blocks, rest; /* columns: `blocks` full ones and one of `rest` */
     tsr_dtype type;             /* of the product's operands */
     int convert;                /* x is float32 and goes in as bf16 */
+    int direct;                 /* products write the result themselves, bias added */
+    int bias;                   /* they add it */
+    tsr_dtype out;              /* type of what they write */
 } cut;
 
 /* Rows of a tile: those of one sample where that is a good size, or equal parts of them. */
@@ -68,6 +71,9 @@ static cut cut_call(const tsr_op_call *c)
     q.rest = q.outer % q.block;
     q.type = c->precision == TSR_PRECISION_BF16 ? TSR_BF16 : TSR_F32;
     q.convert = q.type == TSR_BF16 && x->dtype == TSR_F32;
+    q.direct = ((const linear_attr *)c->attr)->act == TSR_ACT_NONE;
+    q.bias = q.direct && c->n_in > 2 && c->in[2].ndim > 0;
+    q.out = q.direct ? c->out[0].dtype : TSR_F32;
     return q;
 }
 
@@ -101,8 +107,9 @@ static double linear_flops(const tsr_op_call *c)
 
 static tsr_status get_product(const cut *q, size_t columns, const tsr_gemm **out)
 {
-    tsr_gemm_spec s = {.m = q->tile, .n = columns, .k = q->inner, .ab = q->type, .c = TSR_F32,
-                       .a_row = q->inner, .a_col = 1, .c_row = columns};
+    tsr_gemm_spec s = {.m = q->tile, .n = columns, .k = q->inner, .ab = q->type, .c = q->out,
+                       .a_row = q->inner, .a_col = 1, .c_row = q->direct ? q->outer : columns,
+                       .bias = q->bias};
     return tsr_gemm_get(&s, out);
 }
 
@@ -148,15 +155,18 @@ static size_t up(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* Scratch of a lane: the block of results, a tile of x for the rows at the end, the library's. */
+/* Scratch of a lane: the block of results (of the last tile only, where products write results
+ * themselves), a tile of x for the rows at the end, the library's. */
 static size_t result_bytes(const cut *q)
 {
+    if (q->direct)
+        return q->rows % q->tile ? up(q->tile * q->outer * tsr_dtype_bytes(q->out)) : 0;
     return up(q->tile * q->block * sizeof(float));
 }
 
 static size_t tile_bytes(const cut *q)
 {
-    return up(q->tile * q->inner * tsr_dtype_bytes(q->type));
+    return q->rows % q->tile ? up(q->tile * q->inner * tsr_dtype_bytes(q->type)) : 0;
 }
 
 static size_t linear_scratch(const tsr_op_call *c)
@@ -179,48 +189,22 @@ static tsr_map map_of(tsr_act act)
     return act == TSR_ACT_GELU ? TSR_MAP_GELU : act == TSR_ACT_TANH ? TSR_MAP_TANH : TSR_MAP_SILU;
 }
 
-static void store(const tsr_elementwise *e, const tsr_operand *o, size_t at, const float *from,
-                  size_t n)
+static void *element(const tsr_operand *o, size_t i)
 {
-    if (!o->data)
-        return;
-    if (o->dtype == TSR_BF16)
-        e->to_half((tsr_bf16 *)o->data + at, from, n);
-    else
-        memcpy((float *)o->data + at, from, n * sizeof *from);
+    return o->data ? (char *)o->data + i * tsr_dtype_bytes(o->dtype) : NULL;
 }
 
-/* Bias and storage of a block of `rows` x n results, in one pass. */
-static void finish_plain(const tsr_op_call *c, float *result, const float *bias, size_t rows,
-                         size_t at, size_t n)
-{
-    const tsr_elementwise *e = tsr_elementwise_now();
-    size_t outer = tsr_width(&c->out[0]);
-    for (size_t i = 0; i < rows; i++, at += outer, result += n) {
-        if (!bias)
-            store(e, &c->out[0], at, result, n);
-        else if (c->out[0].dtype == TSR_BF16)
-            e->add_to_half((tsr_bf16 *)c->out[0].data + at, result, bias, n);
-        else
-            e->add((float *)c->out[0].data + at, result, bias, n);
-    }
-}
-
-/* The same with an activation, and the sums before it where backward wants them. */
-static void finish_act(const tsr_op_call *c, float *result, const float *bias, size_t rows,
-                       size_t at, size_t n)
+/* Bias, activation and storage of a block of `rows` x n sums, in one pass. */
+static void finish(const tsr_op_call *c, const float *sums, const float *bias, size_t rows, size_t at,
+                   size_t n)
 {
     const linear_attr *a = c->attr;
-    const tsr_elementwise *e = tsr_elementwise_now();
-    const tsr_kernels *k = tsr_kernels_get();
+    const tsr_kernels *k =
+        c->precision == TSR_PRECISION_BF16 ? tsr_kernels_get_bf16() : tsr_kernels_get();
     size_t outer = tsr_width(&c->out[0]);
-    for (size_t i = 0; i < rows; i++, at += outer, result += n) {
-        if (bias)
-            e->add(result, result, bias, n);
-        store(e, &c->out[1], at, result, n);
-        k->map(map_of(a->act), result, result, n);
-        store(e, &c->out[0], at, result, n);
-    }
+    for (size_t i = 0; i < rows; i++, at += outer, sums += n)
+        k->map_sums(&(tsr_map_sums){map_of(a->act), n, sums, bias, element(&c->out[1], at),
+                                    element(&c->out[0], at), c->out[1].dtype, c->out[0].dtype});
 }
 
 /* The tile's rows of x: in place, or copied and filled up with zeros at the end. */
@@ -235,6 +219,25 @@ static const void *tile_of(const tsr_op_call *c, const cut *q, size_t row0, size
     return room;
 }
 
+static void product_item(const tsr_op_call *c, const cut *q, size_t item, char *scratch)
+{
+    size_t per_tile = q->blocks + (q->rest > 0), j = item % per_tile;
+    size_t row0 = item / per_tile * q->tile, at = row0 * q->outer + j * q->block;
+    size_t rows = q->rows - row0 < q->tile ? q->rows - row0 : q->tile;
+    size_t n = j < q->blocks ? q->block : q->rest, bytes = tsr_dtype_bytes(q->out);
+    const tsr_pack *pack = j < q->blocks ? c->packs[0][j] : c->packs[1][0];
+    char *room = scratch + result_bytes(q);
+    const void *x = tile_of(c, q, row0, rows, room);
+    const float *bias = c->in[2].data ? (const float *)c->in[2].data + j * q->block : NULL;
+    void *to = q->direct && rows == q->tile ? element(&c->out[0], at) : scratch;
+    tsr_gemm_run(tsr_pack_gemm(pack), x, NULL, pack, q->bias ? bias : NULL, to,
+                 room + tile_bytes(q));
+    if (!q->direct)
+        finish(c, to, bias, rows, at, n);
+    for (size_t i = 0; q->direct && rows < q->tile && i < rows; i++)
+        memcpy(element(&c->out[0], at + i * q->outer), scratch + i * q->outer * bytes, n * bytes);
+}
+
 static void linear_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     cut q = cut_call(c);
@@ -244,18 +247,7 @@ static void linear_item(const tsr_op_call *c, size_t item, void *scratch)
                                        left < CONVERT ? left : CONVERT);
         return;
     }
-    size_t per_tile = q.blocks + (q.rest > 0), j = item % per_tile, row0 = item / per_tile * q.tile;
-    size_t rows = q.rows - row0 < q.tile ? q.rows - row0 : q.tile;
-    size_t n = j < q.blocks ? q.block : q.rest;
-    const tsr_pack *pack = j < q.blocks ? c->packs[0][j] : c->packs[1][0];
-    float *result = scratch;
-    char *room = (char *)scratch + result_bytes(&q);
-    const void *x = tile_of(c, &q, row0, rows, room);
-    tsr_gemm_run(tsr_pack_gemm(pack), x, NULL, pack, NULL, result, room + tile_bytes(&q));
-    const linear_attr *a = c->attr;
-    const float *bias = c->in[2].data ? (const float *)c->in[2].data + j * q.block : NULL;
-    (a->act == TSR_ACT_NONE ? finish_plain : finish_act)(c, result, bias, rows,
-                                                         row0 * q.outer + j * q.block, n);
+    product_item(c, &q, item, scratch);
 }
 
 static void linear_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
@@ -263,15 +255,18 @@ static void linear_backward(tsr_graph *g, const tsr_node_view *n, const tsr_valu
 {
     const linear_attr *a = n->attr;
     tsr_value d = dout[0], x = n->in[0], w = n->in[1];
+    tsr_value dy[2] = {TSR_NONE, TSR_NONE};
     if (a->act != TSR_ACT_NONE)
         d = tsr_node2(g, &tsr_op_linear_act_grad, d, n->out[1], &a->act, sizeof a->act);
+    else if (tsr_graph_precision(g) == TSR_PRECISION_BF16 && !tsr_may_be_half(g, d))
+        d = tsr_node(g, &tsr_op_linear_dy, 1, &d, NULL, 0, 2, dy);
     linear_attr back = {.act = TSR_ACT_NONE, .transposed = 1};
     if (n->need[0])
         din[0] = tsr_node2(g, &tsr_op_linear_dx, d, w, &back, sizeof back);
     if (n->need[1])
         din[1] = tsr_node2(g, &tsr_op_linear_dw, d, x, NULL, 0);
     if (n->need[2])
-        din[2] = tsr_sum_leading(g, d, 1, tsr_value_shape(g, n->in[2]));
+        din[2] = dy[1] >= 0 ? dy[1] : tsr_sum_leading(g, d, 1, tsr_value_shape(g, n->in[2]));
 }
 
 const tsr_op tsr_op_linear = {

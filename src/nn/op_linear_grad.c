@@ -205,7 +205,7 @@ const tsr_op tsr_op_linear_dw = {
 
 /* --- d(act): in: dy, the sum before the activation --- */
 
-#define PIECE 4096 /* values an item */
+#define PIECE 16384 /* values an item */
 
 static tsr_status act_grad_shape(tsr_op_call *c)
 {
@@ -220,35 +220,27 @@ static size_t act_grad_items(const tsr_op_call *c)
     return tsr_pieces(c->out[0].count, PIECE);
 }
 
-static size_t act_grad_scratch(const tsr_op_call *c)
+static void *element(const tsr_operand *o, size_t i)
 {
-    (void)c;
-    return 3 * PIECE * sizeof(float);
+    return (char *)o->data + i * tsr_dtype_bytes(o->dtype);
 }
 
-/* Values [at, at + n) as floats: in place, or in room. */
-static const float *floats(const tsr_operand *o, size_t at, size_t n, float *room)
+static const tsr_kernels *kernels_of(const tsr_op_call *c)
 {
-    if (o->dtype == TSR_F32)
-        return (const float *)o->data + at;
-    tsr_elementwise_now()->to_float(room, (const tsr_bf16 *)o->data + at, n);
-    return room;
+    return c->precision == TSR_PRECISION_BF16 ? tsr_kernels_get_bf16() : tsr_kernels_get();
 }
 
 static void act_grad_item(const tsr_op_call *c, size_t item, void *scratch)
 {
+    (void)scratch;
     const tsr_act *act = c->attr;
     tsr_map f = *act == TSR_ACT_GELU   ? TSR_MAP_GELU
                 : *act == TSR_ACT_TANH ? TSR_MAP_TANH
                                        : TSR_MAP_SILU;
-    float *room = scratch;
-    size_t at = item * PIECE, n = smaller(c->out[0].count - at, PIECE);
-    const float *dy = floats(&c->in[0], at, n, room), *x = floats(&c->in[1], at, n, room + PIECE);
-    int half = c->out[0].dtype == TSR_BF16;
-    float *dx = half ? room + 2 * PIECE : (float *)c->out[0].data + at;
-    tsr_kernels_get()->map_grad(f, dx, x, dy, n);
-    if (half)
-        tsr_elementwise_now()->to_half((tsr_bf16 *)c->out[0].data + at, dx, n);
+    size_t at = item * PIECE;
+    kernels_of(c)->map_slopes(&(tsr_map_slopes){
+        f, smaller(c->out[0].count - at, PIECE), element(&c->in[1], at), element(&c->in[0], at),
+        element(&c->out[0], at), c->in[1].dtype, c->in[0].dtype, c->out[0].dtype});
 }
 
 const tsr_op tsr_op_linear_act_grad = {
@@ -257,6 +249,64 @@ const tsr_op tsr_op_linear_act_grad = {
     .bf16_out = 1,
     .shape = act_grad_shape,
     .items = act_grad_items,
-    .scratch = act_grad_scratch,
     .run = act_grad_item,
+};
+
+/* --- dy as products take it: dy -> dy (stored as bf16), its sum over rows --- */
+
+#define DY_ROWS 64   /* rows an item */
+#define COLUMNS 1024 /* columns an item, where sums are added */
+
+static tsr_status dy_shape(tsr_op_call *c)
+{
+    TSR_TRY(tsr_op_expect_dims(c, 0, "dy", TSR_F32, 1, TSR_MAX_DIMS));
+    size_t n = tsr_width(&c->in[0]);
+    tsr_op_like(c, 0, &c->in[0]);
+    tsr_op_out(c, 1, TSR_F32, 1, &n);
+    return TSR_OK;
+}
+
+static size_t dy_items(const tsr_op_call *c)
+{
+    if (c->phase == 0)
+        return tsr_pieces(tsr_rows(&c->in[0]), DY_ROWS);
+    return c->out[1].data ? tsr_pieces(tsr_width(&c->in[0]), COLUMNS) : 0;
+}
+
+static size_t dy_work(const tsr_op_call *c)
+{
+    return tsr_pieces(tsr_rows(&c->in[0]), DY_ROWS) * tsr_width(&c->in[0]) * sizeof(float);
+}
+
+/* Phase 0: rows, and sums of blocks of them; phase 1: the sums of those. */
+static void dy_item(const tsr_op_call *c, size_t item, void *scratch)
+{
+    (void)scratch;
+    const tsr_elementwise *e = tsr_elementwise_now();
+    size_t n = tsr_width(&c->in[0]), rows = tsr_rows(&c->in[0]), first = item * DY_ROWS;
+    float *sums = c->work;
+    if (c->phase == 1) {
+        first = item * COLUMNS;
+        e->column_sums((float *)c->out[1].data + first, sums + first, tsr_pieces(rows, DY_ROWS),
+                       smaller(n - first, COLUMNS), n);
+        return;
+    }
+    const float *dy = (const float *)c->in[0].data + first * n;
+    rows = smaller(rows - first, DY_ROWS);
+    if (c->out[1].data)
+        e->column_sums(sums + item * n, dy, rows, n, n);
+    if (c->out[0].data && c->out[0].dtype == TSR_BF16)
+        e->to_half((tsr_bf16 *)c->out[0].data + first * n, dy, rows * n);
+    else if (c->out[0].data)
+        memcpy((float *)c->out[0].data + first * n, dy, rows * n * sizeof *dy);
+}
+
+const tsr_op tsr_op_linear_dy = {
+    .name = "linear_dy",
+    .bf16_out = 1,
+    .shape = dy_shape,
+    .items = dy_items,
+    .phases = 2,
+    .work = dy_work,
+    .run = dy_item,
 };
