@@ -164,8 +164,9 @@ static tsr_status rotate(const pass *p, const float *gram, size_t k, float *comp
                 row[d] += (float)v[i * w + best] * p->q[i * p->dim + d];
         for (size_t d = 1; d < p->dim; d++)
             top = fabsf(row[d]) > fabsf(row[top]) ? d : top;
-        for (size_t d = 0; d < p->dim && row[top] < 0; d++)
-            row[d] = -row[d];
+        float sign = row[top] < 0 ? -1.0f : 1.0f;
+        for (size_t d = 0; d < p->dim; d++)
+            row[d] *= sign;
         variances[r] = (float)(fmax(a[best * w + best], 0) / (double)p->n);
         a[best * w + best] = NAN; /* taken */
     }
