@@ -3,7 +3,7 @@
 """Fits the polynomials of src/nn/kernel_math_body.h (minimax by iterated weighted least squares)."""
 import numpy as np
 from numpy.polynomial import chebyshev, polynomial
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, ndtr
 
 
 def fit(f, low, high, degree, weight=np.ones_like, basis=lambda x: x, n=4000):
@@ -36,3 +36,13 @@ show("(tanh(x) / x - 1) / x^2 in x^2",
 show("log Phi(-x)",
      fit(lambda x: log_ndtr(-x), 0, 6, 10,
          lambda x: np.minimum(1, 2 * np.exp(log_ndtr(-x)) * np.maximum(x, 0.3) + 1e-3)))
+
+
+def slope(x):
+    return ndtr(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
+show("(Phi(x) - 1/2) / x in x^2",
+     fit(lambda x: (ndtr(x) - 0.5) / x, 1e-3, 4.4, 9, lambda x: x * np.maximum(1, x), np.square))
+show("(d/dx x Phi(x) - 1/2) / x in x^2",
+     fit(lambda x: (slope(x) - 0.5) / x, 1e-3, 4.4, 9, lambda x: x, np.square))

@@ -135,6 +135,45 @@ static void gate_and_its_gradient(void **state)
     }
 }
 
+/* Maps as parts of a layer: with a bias, the sums kept, stored as float32 or bf16. */
+static void maps_of_layers(void **state)
+{
+    enum { N = 1003 };
+    float x[N], b[N], dy[N], sums[N], y[N], want[N], dx[N];
+    tsr_bf16 half_sums[N], half[N];
+    (void)state;
+    fill(x, N, 21, 3.0f);
+    fill(b, N, 22, 1.0f);
+    fill(dy, N, 23, 1.0f);
+    x[0] = -40.0f, x[1] = 12.0f, x[2] = NAN;
+    EACH_LEVEL(k)
+    for (int f = TSR_MAP_GELU; f <= TSR_MAP_SIGMOID; f++) {
+        double near = f == TSR_MAP_GELU ? 2e-4 : 0.0;
+        k->map_sums(&(tsr_map_sums){(tsr_map)f, N, x, b, sums, y, TSR_F32, TSR_F32});
+        k->map_sums(&(tsr_map_sums){(tsr_map)f, N, x, b, half_sums, half, TSR_BF16, TSR_BF16});
+        for (size_t i = 0; i < N; i++) {
+            want[i] = x[i] + b[i];
+            assert_true(isnan(x[i]) ? isnan(sums[i]) : sums[i] == want[i]);
+            assert_int_equal(half_sums[i], tsr_float_bf16(sums[i]));
+        }
+        k->map((tsr_map)f, want, want, N);
+        for (size_t i = 0; i < N; i++) {
+            double bf16 = fabs(want[i]) / 256 + (fabs(sums[i]) > 12 ? 4e-4 : near);
+            assert_true(isnan(x[i]) ? isnan(y[i]) && isnan(tsr_bf16_float(half[i]))
+                                    : y[i] == want[i] &&
+                                          fabs(tsr_bf16_float(half[i]) - want[i]) <= bf16);
+        }
+        k->map_slopes(&(tsr_map_slopes){(tsr_map)f, N, x, dy, dx, TSR_F32, TSR_F32, TSR_F32});
+        k->map_slopes(&(tsr_map_slopes){(tsr_map)f, N, x, dy, half, TSR_F32, TSR_F32, TSR_BF16});
+        k->map_grad((tsr_map)f, want, x, dy, N);
+        for (size_t i = 0; i < N; i++)
+            assert_true(isnan(x[i]) ? isnan(dx[i]) && isnan(tsr_bf16_float(half[i]))
+                                    : dx[i] == want[i] &&
+                                          fabs(tsr_bf16_float(half[i]) - want[i]) <=
+                                              fabs(want[i]) / 256 + near * fabs(dy[i]));
+    }
+}
+
 static void norm_and_its_gradients(void **state)
 {
     enum { R = 5, D = 83 };
@@ -440,6 +479,7 @@ int main(void)
         cmocka_unit_test(maps_at_the_edges),
         cmocka_unit_test(map_gradients_match_differences),
         cmocka_unit_test(gate_and_its_gradient),
+        cmocka_unit_test(maps_of_layers),
         cmocka_unit_test(norm_and_its_gradients),
         cmocka_unit_test(log_sum_exp_of_anything),
         cmocka_unit_test(products_of_odd_sizes),
