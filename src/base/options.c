@@ -2,6 +2,8 @@
  * Command lines from tables. */
 #include "base/options.h"
 
+#include "base/recipe.h"
+
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -309,6 +311,19 @@ static void print_option(FILE *out, const tsr_option *o)
     print_wrapped(out, text, 27, 27);
 }
 
+static void print_key(FILE *out, const tsr_field *f)
+{
+    char text[512];
+    int required = f->fallback && strcmp(f->fallback, "!") == 0;
+    snprintf(text, sizeof text, "%s (%s%s%s)", f->help, tsr_field_kind_name(f->kind),
+             required         ? "; required"
+             : f->fallback    ? "; default: "
+                              : "",
+             f->fallback && !required ? f->fallback : "");
+    fprintf(out, strlen(f->path) > 24 ? "  %s\n%27s" : "  %-25s%s", f->path, "");
+    print_wrapped(out, text, 27, 27);
+}
+
 void tsr_options_help(const tsr_command *c, const char *program, FILE *out)
 {
     static const tsr_option help = {
@@ -325,6 +340,10 @@ void tsr_options_help(const tsr_command *c, const char *program, FILE *out)
     for (size_t i = 0; i < c->n_options; i++)
         print_option(out, &c->options[i]);
     print_option(out, &help);
+    if (c->keys)
+        fputs("\nKeys of the recipe:\n", out);
+    for (size_t i = 0; c->keys && i < *c->n_keys; i++)
+        print_key(out, &c->keys[i]);
 }
 
 static const char *kind_name(tsr_option_kind kind)

@@ -46,6 +46,8 @@ typedef struct tsr_command {
     const tsr_option *options;
     size_t n_options;
     size_t settings_bytes; /* size of the settings struct */
+    const struct tsr_field *keys; /* of the recipe it reads (recipe.h), shown by help; or NULL */
+    const size_t *n_keys;
     int (*run)(const void *settings, int n_operands, char *const *operands);
 } tsr_command;
 

@@ -474,3 +474,17 @@ tsr_status tsr_recipe_text(const tsr_recipe *r, char **out)
 {
     return tsr_yaml_text(r->tree, out);
 }
+
+const char *tsr_field_kind_name(tsr_field_kind kind)
+{
+    static const char *const names[] = {
+        [TSR_FIELD_STRING] = "text",
+        [TSR_FIELD_INT] = "whole number",
+        [TSR_FIELD_NUMBER] = "number",
+        [TSR_FIELD_BOOL] = "true or false",
+        [TSR_FIELD_STRINGS] = "list of texts",
+        [TSR_FIELD_NUMBERS] = "list of numbers",
+        [TSR_FIELD_ANY] = "mapping",
+    };
+    return names[kind];
+}

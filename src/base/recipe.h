@@ -35,6 +35,9 @@ typedef struct tsr_field {
 
 typedef struct tsr_recipe tsr_recipe;
 
+/* What a key takes, as help shows it: "whole number", "list of strings". */
+const char *tsr_field_kind_name(tsr_field_kind kind);
+
 /* Parse YAML `path`, apply `overrides` ("a.b=c", value parsed as YAML; "a.b=" removes the key),
  * fill defaults, check kinds and ranges. YAML anchors, tags and duplicate keys are refused; files
  * over 1 MiB too. A null value counts as absent (except below TSR_FIELD_ANY); an integral float is

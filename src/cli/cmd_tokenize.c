@@ -120,5 +120,7 @@ const tsr_command tsr_cmd_tokenize = {
     .options = options,
     .n_options = sizeof options / sizeof options[0],
     .settings_bytes = sizeof(settings),
+    .keys = tsr_tokenize_fields,
+    .n_keys = &tsr_n_tokenize_fields,
     .run = run,
 };

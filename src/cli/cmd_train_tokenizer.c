@@ -111,5 +111,7 @@ const tsr_command tsr_cmd_train_tokenizer = {
     .options = options,
     .n_options = sizeof options / sizeof options[0],
     .settings_bytes = sizeof(settings),
+    .keys = tsr_traintok_fields,
+    .n_keys = &tsr_traintok_n_fields,
     .run = run,
 };

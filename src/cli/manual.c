@@ -2,6 +2,7 @@
  * Man pages and shell completion from the command table. */
 #include "cli/manual.h"
 
+#include "base/recipe.h"
 #include "cli/commands.h"
 #include "config.h"
 
@@ -93,6 +94,24 @@ static void put_option(FILE *out, const tsr_option *o)
     fputs(".\n", out);
 }
 
+static void put_key(FILE *out, const tsr_field *f)
+{
+    int required = f->fallback && strcmp(f->fallback, "!") == 0;
+    fputs(".TP\n\\fB", out);
+    put(out, f->path);
+    fputs("\\fR (", out);
+    put(out, tsr_field_kind_name(f->kind));
+    if (required)
+        fputs("; required", out);
+    if (f->fallback && !required) {
+        fputs("; default: ", out);
+        put(out, f->fallback);
+    }
+    fputs(")\n", out);
+    put(out, f->help);
+    fputc('\n', out);
+}
+
 static void put_exit_status(FILE *out)
 {
     static const struct {
@@ -162,6 +181,10 @@ void tsr_manual_page(const tsr_command *c, FILE *out)
     for (size_t i = 0; i < c->n_options; i++)
         put_option(out, &c->options[i]);
     fputs(".TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\nshow a summary of the options.\n", out);
+    if (c->keys)
+        fputs(".SH RECIPE KEYS\n", out);
+    for (size_t i = 0; c->keys && i < *c->n_keys; i++)
+        put_key(out, &c->keys[i]);
     put_exit_status(out);
     fputs(".SH SEE ALSO\n.BR tessera (1)\n", out);
 }
