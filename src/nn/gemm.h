@@ -25,6 +25,8 @@ typedef struct tsr_gemm_spec {
     size_t c_row;           /* stride of a row of C; columns are adjacent */
     int accumulate;         /* add to C (float32 C only) */
     int bias;               /* add bias[n], float32 */
+    int tiles;              /* only a shape to pack B for, as tsr_kernels.layer takes it: k a multiple
+                               of 32, bf16; there is nothing to run */
 } tsr_gemm_spec;
 
 typedef struct tsr_gemm tsr_gemm;
@@ -49,6 +51,9 @@ void tsr_gemm_run(const tsr_gemm *p, const void *a, const void *b, const tsr_pac
 TSR_USE tsr_status tsr_pack_create(const tsr_gemm *p, tsr_pack **out);
 void tsr_pack_destroy(tsr_pack *k);
 size_t tsr_pack_bytes(const tsr_gemm *p);
+
+/* What was filled in, for a product with `tiles`. */
+const void *tsr_pack_data(const tsr_pack *k);
 
 /* The product it was made for. */
 const tsr_gemm *tsr_pack_gemm(const tsr_pack *k);

@@ -3,6 +3,7 @@
 #include "nn/gemm.h"
 
 #include "base/mem.h"
+#include "nn/kernels.h"
 
 #include <math.h>
 #include <omp.h>
@@ -263,6 +264,8 @@ static tsr_status check_spec(const tsr_gemm_spec *s)
         (s->ab == TSR_F32 && s->c == TSR_BF16) || (s->accumulate && s->c != TSR_F32))
         TSR_FAIL(TSR_EARG, "a product of %s operands into %s%s", tsr_dtype_name(s->ab),
                  tsr_dtype_name(s->c), s->accumulate ? ", accumulated" : "");
+    if (s->tiles && (s->k % 32 != 0 || s->ab != TSR_BF16 || !tsr_kernels_get_bf16()->layer))
+        TSR_FAIL(TSR_EARG, "tiles of %zu terms of %s", s->k, tsr_dtype_name(s->ab));
     if ((s->a_row != 1 && s->a_col != 1) || (s->b_row > 1 && s->b_col > 1) || s->c_row < s->n)
         TSR_FAIL(TSR_EARG, "a product of matrices with strides %zu,%zu %zu,%zu and %zu", s->a_row,
                  s->a_col, s->b_row, s->b_col, s->c_row);
@@ -274,7 +277,7 @@ static int same_spec(const tsr_gemm_spec *x, const tsr_gemm_spec *y)
     return x->m == y->m && x->n == y->n && x->k == y->k && x->ab == y->ab && x->c == y->c &&
            x->a_row == y->a_row && x->a_col == y->a_col && x->b_row == y->b_row &&
            x->b_col == y->b_col && x->c_row == y->c_row && x->accumulate == y->accumulate &&
-           x->bias == y->bias;
+           x->bias == y->bias && x->tiles == y->tiles;
 }
 
 static tsr_status get_locked(const tsr_gemm_spec *spec, const tsr_gemm **out)
@@ -289,9 +292,10 @@ static tsr_status get_locked(const tsr_gemm_spec *spec, const tsr_gemm **out)
     TSR_TRY(start_library());
     TSR_TRY(tsr_alloc(&fresh, 1, sizeof *fresh));
     fresh->spec = *spec;
+    fresh->b_bytes = (spec->n + 31) / 32 * 32 * spec->k * sizeof(uint16_t);
     int threads = alone_begin();
-    dnnl_status_t st = describe(fresh);
-    if (st == dnnl_success)
+    dnnl_status_t st = spec->tiles ? dnnl_success : describe(fresh);
+    if (st == dnnl_success && !spec->tiles)
         st = compile(fresh);
     alone_end(threads);
     if (st != dnnl_success) {
@@ -395,8 +399,9 @@ tsr_status tsr_pack_create(const tsr_gemm *p, tsr_pack **out)
     TSR_TRY(tsr_alloc(&k, 1, sizeof *k));
     k->gemm = p;
     TSR_GO(tsr_alloc(&k->data, p->b_bytes, 1));
-    TSR_GO(checked(dnnl_memory_create(&k->memory, in(&p->b), library.engine, k->data),
-                   "making room for a weight"));
+    if (!p->spec.tiles)
+        TSR_GO(checked(dnnl_memory_create(&k->memory, in(&p->b), library.engine, k->data),
+                       "making room for a weight"));
     *out = k;
     k = NULL;
 out:
@@ -435,11 +440,20 @@ static dnnl_status_t reorder(dnnl_memory_t from, const desc *from_desc, tsr_pack
     return st;
 }
 
+const void *tsr_pack_data(const tsr_pack *k)
+{
+    return k->data;
+}
+
 tsr_status tsr_pack_fill(tsr_pack *k, const float *src, size_t row, size_t col)
 {
     const tsr_gemm_spec *s = &k->gemm->spec;
     dnnl_dims_t dims = {(dnnl_dim_t)s->k, (dnnl_dim_t)s->n};
     dnnl_dims_t strides = {(dnnl_dim_t)row, (dnnl_dim_t)col};
+    if (s->tiles) {
+        tsr_kernels_get_bf16()->layer_pack(&(tsr_layer_weight){src, row, col, s->k, s->n}, k->data);
+        return TSR_OK;
+    }
     desc plain = {0};
     dnnl_memory_t from = NULL;
     int threads = alone_begin();

@@ -23,6 +23,7 @@
 #ifdef TSR_KERNELS_TILES
 #include "nn/kernel_tiles_body.h"
 #include "nn/kernel_tiles_grad_body.h"
+#include "nn/kernel_tiles_layer_body.h"
 #endif
 #include "nn/kernel_nearest_body.h"
 
@@ -45,6 +46,12 @@ const tsr_kernels TSR_KERNELS = {
     .attend_scratch = attend_scratch,
     .attend_grad = attend_grad,
     .attend_grad_scratch = attend_grad_scratch,
+#ifdef TSR_KERNELS_TILES
+    .layer_pack = layer_pack,
+    .layer = layer,
+    .weight_grad = weight_grad,
+    .weight_grad_scratch = weight_grad_scratch,
+#endif
     .nearest = nearest,
     .nearest_scratch = nearest_scratch,
 };

@@ -32,12 +32,18 @@ static void tiles_begin(void)
     _tile_loadconfig(&set);
 }
 
-/* C[32, 32] (+)= A[32, 32*terms] B[32*terms, 32]. a: rows of a_row bf16; b: tiles, those of the second
- * 16 columns b_next values on; c: rows of c_row floats. */
-V16_INLINE void tile_square(const uint16_t *a, size_t a_row, const uint16_t *b, size_t b_next,
-                            size_t terms, float *c, size_t c_row, int add)
+/* A left operand: rows `row` values apart, 32 terms on after `step` values, 16 rows after `next`. */
+typedef struct tile_left {
+    const uint16_t *x;
+    size_t row, step, next;
+} tile_left;
+
+/* C[32, 32] (+)= A[32, 32*terms] B[32*terms, 32]. b: tiles, those of the second 16 columns b_next
+ * values on; c: rows of c_row floats. */
+V16_INLINE void tile_square(tile_left a, const uint16_t *b, size_t b_next, size_t terms, float *c,
+                            size_t c_row, int add)
 {
-    size_t ab = a_row * sizeof *a, cb = c_row * sizeof *c;
+    size_t ab = a.row * sizeof *a.x, cb = c_row * sizeof *c;
     if (add) {
         _tile_loadd(0, c, cb);
         _tile_loadd(1, c + 16, cb);
@@ -50,8 +56,8 @@ V16_INLINE void tile_square(const uint16_t *a, size_t a_row, const uint16_t *b, 
         _tile_zero(3);
     }
     for (size_t t = 0; t < terms; t++) {
-        _tile_loadd(4, a + t * TILE_TERMS, ab);
-        _tile_loadd(5, a + 16 * a_row + t * TILE_TERMS, ab);
+        _tile_loadd(4, a.x + t * a.step, ab);
+        _tile_loadd(5, a.x + a.next + t * a.step, ab);
         _tile_loadd(6, b + t * TILE_PAIRS, 64);
         _tile_loadd(7, b + b_next + t * TILE_PAIRS, 64);
         _tile_dpbf16ps(0, 4, 6);
@@ -72,7 +78,8 @@ static void tile_product(size_t m, size_t n, size_t terms, const uint16_t *a, co
     atomic_signal_fence(memory_order_seq_cst); /* the compiler does not see what tiles read */
     for (size_t j = 0; j < n; j += 32)
         for (size_t i = 0; i < m; i += 32)
-            tile_square(a + i * terms * TILE_TERMS, terms * TILE_TERMS,
+            tile_square((tile_left){a + i * terms * TILE_TERMS, terms * TILE_TERMS, TILE_TERMS,
+                                    16 * terms * TILE_TERMS},
                         b + j / 16 * terms * TILE_PAIRS, terms * TILE_PAIRS, terms, c + i * n + j, n,
                         add);
     atomic_signal_fence(memory_order_seq_cst);

@@ -106,6 +106,34 @@ typedef struct tsr_map_slopes {
     tsr_dtype x_type, dy_type, dx_type;
 } tsr_map_slopes;
 
+/* A linear layer on tiles: y = f(x w^T + bias) in bf16 with float32 sums; each row by itself. */
+typedef struct tsr_layer_rows {
+    size_t rows, inner, outer; /* inner: a multiple of 32; x readable up to a multiple of 32 rows */
+    const uint16_t *x;         /* [rows, inner] bf16 */
+    const uint16_t *w;         /* as made by layer_pack */
+    const float *bias;         /* or NULL */
+    int mapped;                /* 0: without f */
+    tsr_map f;                 /* GELU, TANH or SILU */
+    void *sums, *y;            /* sums before f: or NULL; rows of y_row */
+    tsr_dtype sums_type, y_type;
+    size_t y_row;
+} tsr_layer_rows;
+
+/* Its weight: B[k, n] = w[k * row + n * col], one of the strides 1. */
+typedef struct tsr_layer_weight {
+    const float *w;
+    size_t row, col, inner, outer;
+} tsr_layer_weight;
+
+/* dw [n, k] += dy^T x; n and k multiples of 32; dy and x bf16. */
+typedef struct tsr_weight_grad_block {
+    size_t rows, n, k;
+    const uint16_t *dy, *x;
+    size_t dy_row, x_row;
+    float *dw;
+    size_t dw_row;
+} tsr_weight_grad_block;
+
 typedef struct tsr_kernels {
     const char *name;
 
@@ -140,6 +168,13 @@ typedef struct tsr_kernels {
     size_t (*attend_scratch)(size_t nq, size_t nk, size_t width);
     void (*attend_grad)(const tsr_head *h, void *scratch);
     size_t (*attend_grad_scratch)(size_t nq, size_t nk, size_t width);
+
+    /* On bf16 tiles; NULL where there are none. Packed weights take inner times outer (rounded up to
+     * 32) bf16 values. */
+    void (*layer_pack)(const tsr_layer_weight *w, uint16_t *to);
+    void (*layer)(const tsr_layer_rows *l);
+    void (*weight_grad)(const tsr_weight_grad_block *b, void *scratch);
+    size_t (*weight_grad_scratch)(size_t rows, size_t n, size_t k);
 
     /* ids[i] = argmax of the metric's score; ties: the lowest index; NaN counts as largest. */
     void (*nearest)(const tsr_nearest_block *b, void *scratch);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define TILE_MAX 256       /* rows */
-#define TILE_FLAT 128      /* rows of a tile when samples are short or unknown */
+#define TILE_FLAT 128      /* rows of a tile when samples are short or unknown, and with own kernels */
 #define BLOCK_MAX 256      /* columns */
 #define BLOCK_VALUES 400000 /* of w in a block: 0.8 MB of bf16 */
 #define CONVERT 32768      /* values an item of phase 0 */
@@ -32,6 +32,7 @@ typedef struct cut {
     int direct;                 /* products write the result themselves, bias added */
     int bias;                   /* they add it */
     tsr_dtype out;              /* type of what they write */
+    int own;                    /* by tsr_kernels.layer, which does it all, instead of products */
 } cut;
 
 /* Rows of a tile: those of one sample where that is a good size, or equal parts of them. */
@@ -65,15 +66,20 @@ static cut cut_call(const tsr_op_call *c)
     cut q = {.rows = tsr_rows(x), .inner = tsr_width(x)};
     q.outer = w->count / q.inner;
     q.tile = tile_rows(x);
-    q.tiles = tsr_pieces(q.rows, q.tile);
     q.block = block_columns(q.inner, q.outer);
-    q.blocks = q.outer / q.block;
-    q.rest = q.outer % q.block;
     q.type = c->precision == TSR_PRECISION_BF16 ? TSR_BF16 : TSR_F32;
     q.convert = q.type == TSR_BF16 && x->dtype == TSR_F32;
     q.direct = ((const linear_attr *)c->attr)->act == TSR_ACT_NONE;
     q.bias = q.direct && c->n_in > 2 && c->in[2].ndim > 0;
     q.out = q.direct ? c->out[0].dtype : TSR_F32;
+    q.own = q.type == TSR_BF16 && tsr_kernels_get_bf16()->layer && q.inner % 32 == 0;
+    if (q.own) { /* rows depend on themselves alone, whatever the tile */
+        q.tile = TILE_FLAT;
+        q.block = BLOCK_MAX;
+    }
+    q.tiles = tsr_pieces(q.rows, q.tile);
+    q.blocks = q.outer / q.block;
+    q.rest = q.outer % q.block;
     return q;
 }
 
@@ -110,6 +116,9 @@ static tsr_status get_product(const cut *q, size_t columns, const tsr_gemm **out
     tsr_gemm_spec s = {.m = q->tile, .n = columns, .k = q->inner, .ab = q->type, .c = q->out,
                        .a_row = q->inner, .a_col = 1, .c_row = q->direct ? q->outer : columns,
                        .bias = q->bias};
+    if (q->own)
+        s = (tsr_gemm_spec){.m = 1, .n = columns, .k = q->inner, .ab = TSR_BF16, .c = TSR_F32,
+                            .a_row = q->inner, .a_col = 1, .c_row = columns, .tiles = 1};
     return tsr_gemm_get(&s, out);
 }
 
@@ -123,17 +132,18 @@ static tsr_status linear_prepare(const tsr_op_call *c, tsr_pack_request *req, in
         r.col = 1;
     }
     r.step = q.block * r.col;
-    TSR_TRY(get_product(&q, q.block, &r.gemm));
-    req[0] = r;
-    *n = 1;
+    *n = 0;
+    if (q.blocks > 0) {
+        TSR_TRY(get_product(&q, q.block, &r.gemm));
+        req[(*n)++] = r;
+    }
     if (q.rest == 0)
         return TSR_OK;
     r.offset = q.blocks * r.step;
     r.blocks = 1;
     r.step = 0;
     TSR_TRY(get_product(&q, q.rest, &r.gemm));
-    req[1] = r;
-    *n = 2;
+    req[(*n)++] = r;
     return TSR_OK;
 }
 
@@ -159,6 +169,8 @@ static size_t up(size_t bytes)
  * themselves), a tile of x for the rows at the end, the library's. */
 static size_t result_bytes(const cut *q)
 {
+    if (q->own)
+        return 0;
     if (q->direct)
         return q->rows % q->tile ? up(q->tile * q->outer * tsr_dtype_bytes(q->out)) : 0;
     return up(q->tile * q->block * sizeof(float));
@@ -175,7 +187,7 @@ static size_t linear_scratch(const tsr_op_call *c)
     cut q = cut_call(c);
     size_t library = 0;
     /* Compiled by linear_prepare already, which reported any failure. */
-    if (get_product(&q, q.block, &p) == TSR_OK)
+    if (q.blocks && get_product(&q, q.block, &p) == TSR_OK)
         library = tsr_gemm_scratch(p);
     if (q.rest && get_product(&q, q.rest, &p) == TSR_OK && tsr_gemm_scratch(p) > library)
         library = tsr_gemm_scratch(p);
@@ -219,15 +231,31 @@ static const void *tile_of(const tsr_op_call *c, const cut *q, size_t row0, size
     return room;
 }
 
+/* n columns from values `at` of the results, from the rows x. */
+static void own_block(const tsr_op_call *c, const cut *q, const void *x, size_t rows, size_t at,
+                      size_t n, const tsr_pack *pack)
+{
+    const linear_attr *a = c->attr;
+    const float *bias = c->in[2].data ? (const float *)c->in[2].data + at % q->outer : NULL;
+    tsr_kernels_get_bf16()->layer(&(tsr_layer_rows){
+        rows, q->inner, n, x, tsr_pack_data(pack), bias, a->act != TSR_ACT_NONE, map_of(a->act),
+        element(&c->out[1], at), element(&c->out[0], at), c->out[1].dtype, c->out[0].dtype,
+        q->outer});
+}
+
 static void product_item(const tsr_op_call *c, const cut *q, size_t item, char *scratch)
 {
     size_t per_tile = q->blocks + (q->rest > 0), j = item % per_tile;
     size_t row0 = item / per_tile * q->tile, at = row0 * q->outer + j * q->block;
     size_t rows = q->rows - row0 < q->tile ? q->rows - row0 : q->tile;
     size_t n = j < q->blocks ? q->block : q->rest, bytes = tsr_dtype_bytes(q->out);
-    const tsr_pack *pack = j < q->blocks ? c->packs[0][j] : c->packs[1][0];
+    const tsr_pack *pack = j < q->blocks ? c->packs[0][j] : c->packs[q->blocks > 0][0];
     char *room = scratch + result_bytes(q);
     const void *x = tile_of(c, q, row0, rows, room);
+    if (q->own) {
+        own_block(c, q, x, rows, at, n, pack);
+        return;
+    }
     const float *bias = c->in[2].data ? (const float *)c->in[2].data + j * q->block : NULL;
     void *to = q->direct && rows == q->tile ? element(&c->out[0], at) : scratch;
     tsr_gemm_run(tsr_pack_gemm(pack), x, NULL, pack, q->bias ? bias : NULL, to,

@@ -25,7 +25,13 @@ typedef struct dw_cut {
     size_t parts, part_rows;
     tsr_dtype type;
     size_t dy_convert, x_convert; /* values to convert: all or none */
+    int tiles;                    /* by tsr_kernels.weight_grad instead of products */
 } dw_cut;
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 static dw_cut cut_call(const tsr_op_call *c)
 {
@@ -41,6 +47,8 @@ static dw_cut cut_call(const tsr_op_call *c)
     q.type = c->precision == TSR_PRECISION_BF16 ? TSR_BF16 : TSR_F32;
     q.dy_convert = q.type == TSR_BF16 && dy->dtype == TSR_F32 ? dy->count : 0;
     q.x_convert = q.type == TSR_BF16 && x->dtype == TSR_F32 ? x->count : 0;
+    q.tiles = q.type == TSR_BF16 && tsr_kernels_get_bf16()->weight_grad && q.n % 32 == 0 &&
+              q.k % 32 == 0;
     return q;
 }
 
@@ -91,13 +99,16 @@ static tsr_status dw_prepare(const tsr_op_call *c, tsr_pack_request *req, int *n
     size_t scratch;
     (void)req;
     *n = 0;
-    return all_products(&q, &scratch);
+    return q.tiles ? TSR_OK : all_products(&q, &scratch);
 }
 
 static size_t dw_scratch(const tsr_op_call *c)
 {
     dw_cut q = cut_call(c);
     size_t scratch;
+    if (q.tiles)
+        return tsr_kernels_get_bf16()->weight_grad_scratch(CHUNK, smaller(q.n, BLOCK_N),
+                                                           smaller(q.k, BLOCK_K));
     /* Compiled by dw_prepare already, which reported any failure. */
     return all_products(&q, &scratch) == TSR_OK ? scratch : 0;
 }
@@ -136,11 +147,6 @@ static void convert_item(const tsr_op_call *c, const dw_cut *q, size_t item)
                                    left < CONVERT ? left : CONVERT);
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static void product_item(const tsr_op_call *c, const dw_cut *q, size_t item, void *scratch)
 {
     size_t blocks = q->blocks_n * q->blocks_k, part = item / blocks, bytes = tsr_dtype_bytes(q->type);
@@ -156,6 +162,15 @@ static void product_item(const tsr_op_call *c, const dw_cut *q, size_t item, voi
     size_t end = smaller(q->rows, (part + 1) * q->part_rows);
     for (size_t r0 = part * q->part_rows; r0 < end; r0 += CHUNK) {
         const tsr_gemm *p;
+        if (q->tiles) {
+            tsr_kernels_get_bf16()->weight_grad(
+                &(tsr_weight_grad_block){smaller(end - r0, CHUNK), n, k,
+                                         (const tsr_bf16 *)(const void *)dy + r0 * q->n + n0,
+                                         (const tsr_bf16 *)(const void *)x + r0 * q->k + k0, q->n,
+                                         q->k, out, q->k},
+                scratch);
+            continue;
+        }
         /* Compiled by dw_prepare: this finds it. */
         if (get_product(q, smaller(end - r0, CHUNK), n, k, &p) != TSR_OK)
             return;

@@ -411,6 +411,105 @@ static void attention_of_bf16_storage(void **state)
     }
 }
 
+/* Layers on tiles against sums in double of the same bf16 values. */
+static void check_layer(const tsr_kernels *k, size_t rows, size_t inner, size_t outer, int turned)
+{
+    size_t all = (rows + 31) / 32 * 32, padded = (outer + 31) / 32 * 32;
+    float *w = floats(inner * outer), *b = floats(outer), *y = floats(rows * outer);
+    float *x = floats(all * inner), *sums = floats(rows * outer);
+    tsr_bf16 *hx, *pack, *half;
+    assert_ok(tsr_alloc(&hx, all * inner, sizeof *hx));
+    assert_ok(tsr_alloc(&pack, inner * padded, sizeof *pack));
+    assert_ok(tsr_alloc(&half, rows * outer, sizeof *half));
+    fill(w, inner * outer, 31, 1.0f);
+    fill(b, outer, 32, 1.0f);
+    fill(x, rows * inner, 33, 1.0f);
+    tsr_bf16_from_floats(hx, x, all * inner);
+    k->layer_pack(&(tsr_layer_weight){w, turned ? 1 : outer, turned ? inner : 1, inner, outer}, pack);
+    tsr_layer_rows l = {rows, inner, outer, hx, pack, b, 0, TSR_MAP_TANH, NULL, y, TSR_F32, TSR_F32,
+                        outer};
+    k->layer(&l);
+    l.y = half, l.y_type = TSR_BF16;
+    k->layer(&l);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < outer; j++) {
+            double s = b[j];
+            for (size_t p = 0; p < inner; p++) {
+                float v = w[turned ? j * inner + p : p * outer + j];
+                s += (double)tsr_bf16_float(hx[i * inner + p]) *
+                     (double)tsr_bf16_float(tsr_float_bf16(v));
+            }
+            assert_true(fabs(y[i * outer + j] - s) < 1e-5 * (double)inner);
+            assert_int_equal(half[i * outer + j], tsr_float_bf16(y[i * outer + j]));
+        }
+    for (int f = TSR_MAP_GELU; f <= TSR_MAP_SILU; f++) {
+        float *want = x; /* rows * outer values fit */
+        assert_true(outer <= inner);
+        l = (tsr_layer_rows){rows, inner, outer, hx, pack, b, 1, (tsr_map)f, sums, half, TSR_F32,
+                             TSR_BF16, outer};
+        k->layer(&l);
+        assert_memory_equal(sums, y, rows * outer * sizeof *y);
+        for (size_t i = 0; i < rows; i++) {
+            tsr_bf16 row[64];
+            k->map_sums(&(tsr_map_sums){(tsr_map)f, outer, y + i * outer, NULL, NULL, row, TSR_F32,
+                                        TSR_BF16});
+            assert_memory_equal(half + i * outer, row, outer * sizeof *row);
+        }
+        l.y = want, l.y_type = TSR_F32, l.sums = NULL;
+        k->layer(&l);
+        k->map((tsr_map)f, sums, y, rows * outer);
+        for (size_t i = 0; i < rows * outer; i++)
+            assert_true(fabs(want[i] - sums[i]) < 1e-6 * (1 + fabs(sums[i])));
+    }
+    tsr_free(w), tsr_free(b), tsr_free(y), tsr_free(x), tsr_free(sums);
+    tsr_free(hx), tsr_free(pack), tsr_free(half);
+}
+
+static void check_weight_grad(const tsr_kernels *k, size_t rows, size_t n, size_t cols)
+{
+    enum { BEYOND = 32 }; /* columns beside the block */
+    size_t n_row = n + BEYOND, x_row = cols + BEYOND;
+    float *dy = floats(rows * n_row), *x = floats(rows * x_row), *dw = floats(n * cols);
+    tsr_bf16 *hdy, *hx;
+    void *scratch;
+    assert_ok(tsr_alloc(&hdy, rows * n_row, sizeof *hdy));
+    assert_ok(tsr_alloc(&hx, rows * x_row, sizeof *hx));
+    assert_ok(tsr_alloc(&scratch, k->weight_grad_scratch(rows, n, cols), 1));
+    fill(dy, rows * n_row, 34, 1.0f);
+    fill(x, rows * x_row, 35, 1.0f);
+    tsr_bf16_from_floats(hdy, dy, rows * n_row);
+    tsr_bf16_from_floats(hx, x, rows * x_row);
+    for (size_t i = 0; i < n * cols; i++)
+        dw[i] = 3.0f;
+    k->weight_grad(&(tsr_weight_grad_block){rows, n, cols, hdy, hx, n_row, x_row, dw, cols}, scratch);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < cols; j++) {
+            double s = 3.0;
+            for (size_t r = 0; r < rows; r++)
+                s += (double)tsr_bf16_float(hdy[r * n_row + i]) *
+                     (double)tsr_bf16_float(hx[r * x_row + j]);
+            assert_true(fabs(dw[i * cols + j] - s) < 1e-5 * (double)(rows + 1));
+        }
+    tsr_free(dy), tsr_free(x), tsr_free(dw);
+    tsr_free(hdy), tsr_free(hx), tsr_free(scratch);
+}
+
+static void layers_on_tiles(void **state)
+{
+    const tsr_kernels *k = tsr_kernels_get_bf16();
+    (void)state;
+    if (!k->layer)
+        skip();
+    check_layer(k, 1, 32, 1, 1);
+    check_layer(k, 40, 64, 48, 0);
+    check_layer(k, 40, 64, 48, 1);
+    check_layer(k, 64, 96, 64, 0);
+    check_layer(k, 33, 96, 19, 1);
+    check_weight_grad(k, 1, 32, 64);
+    check_weight_grad(k, 64, 64, 32);
+    check_weight_grad(k, 75, 32, 96);
+}
+
 static void nearest_codes(void **state)
 {
     enum { R = 9, W = 21, K = 101 };
@@ -486,6 +585,7 @@ int main(void)
         cmocka_unit_test(attention_forward_and_backward),
         cmocka_unit_test(attention_in_bf16),
         cmocka_unit_test(attention_of_bf16_storage),
+        cmocka_unit_test(layers_on_tiles),
         cmocka_unit_test(nearest_codes),
         cmocka_unit_test(nearest_takes_the_first_nan),
     };
