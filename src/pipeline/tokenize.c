@@ -201,8 +201,7 @@ static tsr_status run(tsr_task *t, tsr_task_meter *meter)
     tsr_status st = run_shards(t, meter);
     if (st != TSR_OK && st != TSR_ECANCEL)
         return st;
-    if (meter->files_written)
-        TSR_TRY(tsr_corpus_link(t->output));
+    TSR_TRY(tsr_corpus_link(t->output));
     if (st == TSR_ECANCEL)
         TSR_FAIL(st,
                  "%s: stopped on request; what was sealed is kept, the same command goes on "

@@ -49,7 +49,8 @@ TSR_USE tsr_status tsr_corpus_get_shard(tsr_corpus *c, const char *modality, uin
                                         const tsr_shard **out);
 void tsr_corpus_put_shard(tsr_corpus *c, const tsr_shard *s);
 
-/* (Re)write corpus.h5: virtual datasets and external links over all shards. */
+/* Write corpus.h5: virtual datasets and external links over all shards. One that was made from the
+ * manifest as it is now stays. */
 TSR_USE tsr_status tsr_corpus_link(const char *path);
 
 #endif

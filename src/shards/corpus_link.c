@@ -3,6 +3,7 @@
 #include "shards/corpus.h"
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "shards/h5.h"
 #include "shards/layout.h"
@@ -19,6 +20,7 @@ typedef struct plan {
     uint32_t *shard_of; /* [samples] */
     uint64_t **offsets; /* [n_modalities]: sequences [samples * crops + 1], else NULL */
     const char *path;   /* of the file being written */
+    char manifest[TSR_DIGEST_CHARS]; /* digest of the manifest it is made from */
 } plan;
 
 static void clear_plan(plan *p)
@@ -259,6 +261,8 @@ static tsr_status put_all(const plan *p)
     if (st == TSR_OK)
         st = tsr_h5_put_u32(file, "format_version", TSR_SHARD_VERSION, p->path);
     if (st == TSR_OK)
+        st = tsr_h5_put_text(file, "manifest", p->manifest, p->path);
+    if (st == TSR_OK)
         st = put_keys(file, p);
     for (size_t i = 0; st == TSR_OK && i < p->m->n_modalities; i++)
         st = put_modality(file, i, p);
@@ -269,6 +273,33 @@ static tsr_status put_all(const plan *p)
         return st;
     }
     return tsr_h5_close(file, p->path);
+}
+
+/* 1 when the file was made from the manifest of this digest. One that cannot be read was not. */
+static int made_from(const char *path, const char *manifest)
+{
+    char text[TSR_DIGEST_CHARS] = "";
+    hid_t file;
+    tsr_h5_enter();
+    tsr_status st = tsr_h5_open(path, &file);
+    if (st == TSR_OK) {
+        st = tsr_h5_get_text(file, "manifest", path, text, sizeof text);
+        H5Fclose(file);
+    }
+    tsr_h5_leave();
+    return st == TSR_OK && strcmp(text, manifest) == 0;
+}
+
+static tsr_status hash_manifest(const char *folder, plan *p)
+{
+    char *path;
+    tsr_digest d;
+    TSR_TRY(tsr_path_join(&path, folder, "manifest.json"));
+    tsr_status st = tsr_hash_file(path, &d);
+    tsr_free(path);
+    TSR_TRY(st);
+    tsr_digest_text(d, p->manifest);
+    return TSR_OK;
 }
 
 tsr_status tsr_corpus_link(const char *path)
@@ -282,7 +313,8 @@ tsr_status tsr_corpus_link(const char *path)
     TSR_GO(tsr_path_join(&target, path, "corpus.h5"));
     TSR_GO(tsr_file_temp_name(target, &temp));
     p.path = temp;
-    if (tsr_corpus_samples(c) == 0)
+    TSR_GO(hash_manifest(path, &p));
+    if (tsr_corpus_samples(c) == 0 || made_from(target, p.manifest))
         goto out;
     TSR_GO(collect(c, &p));
     tsr_h5_enter();

@@ -26,6 +26,24 @@ setup()
     [ -f "$scratch/corpus/tokenizers/palette.json" ]
 }
 
+@test "corpus.h5 is made anew where a kill left none or an old one" {
+    exits 0 "$tessera" tokenize "$scratch/recipe.yaml"
+    cp "$scratch/corpus/corpus.h5" "$scratch/old.h5"
+    cp "$scratch/src/rgb/0/s0003.png" "$scratch/src/rgb/0/s9999.png"
+    exits 0 "$tessera" tokenize "$scratch/recipe.yaml"
+    cp "$scratch/corpus/corpus.h5" "$scratch/new.h5"
+    cp "$scratch/old.h5" "$scratch/corpus/corpus.h5"
+    exits 0 "$tessera" tokenize "$scratch/recipe.yaml"
+    contains "$output" "0 files written"
+    cmp "$scratch/new.h5" "$scratch/corpus/corpus.h5"
+    rm "$scratch/corpus/corpus.h5"
+    exits 0 "$tessera" tokenize "$scratch/recipe.yaml"
+    cmp "$scratch/new.h5" "$scratch/corpus/corpus.h5"
+    echo damaged > "$scratch/corpus/corpus.h5"
+    exits 0 "$tessera" tokenize "$scratch/recipe.yaml"
+    cmp "$scratch/new.h5" "$scratch/corpus/corpus.h5"
+}
+
 @test "the kept tokenizers open where the corpus is moved to" {
     exits 0 "$tessera" tokenize "$scratch/recipe.yaml"
     mv "$scratch/corpus" "$scratch/moved"
