@@ -132,7 +132,7 @@ static tsr_status unknown_option(const tsr_command *c, const char *name)
     const char *close = tsr_suggest(name, names, count);
     if (close)
         TSR_FAIL(TSR_EARG, "unknown option --%s; did you mean --%s?", name, close);
-    TSR_FAIL(TSR_EARG, "unknown option --%s; see \"%s --help\"", name, c->name);
+    TSR_FAIL(TSR_EARG, "unknown option --%s; --help lists what there is", name);
 }
 
 /* One command line while it is parsed. */
@@ -185,7 +185,7 @@ static tsr_status parse_letters(cursor *p, const char *letters)
         }
         const tsr_option *o = find_letter(p->command, *letters);
         if (!o)
-            TSR_FAIL(TSR_EARG, "unknown option -%c; see \"%s --help\"", *letters, p->command->name);
+            TSR_FAIL(TSR_EARG, "unknown option -%c; --help lists what there is", *letters);
         if (o->kind == TSR_OPT_FLAG) {
             TSR_TRY(set_value(o, p->settings, NULL));
             continue;
@@ -208,10 +208,11 @@ static tsr_status set_defaults(const tsr_command *c, void *settings)
 
 static tsr_status check_operands(const tsr_command *c, int n)
 {
+    const char *colon = c->name[0] ? ": " : "";
     if (n < c->min_operands)
-        TSR_FAIL(TSR_EARG, "%s: expected operands: %s", c->name, c->operands);
+        TSR_FAIL(TSR_EARG, "%s%sexpected operands: %s", c->name, colon, c->operands);
     if (c->max_operands >= 0 && n > c->max_operands)
-        TSR_FAIL(TSR_EARG, "%s: too many operands: at most %d expected%s%s", c->name,
+        TSR_FAIL(TSR_EARG, "%s%stoo many operands: at most %d expected%s%s", c->name, colon,
                  c->max_operands, c->operands[0] ? ": " : "", c->operands);
     return TSR_OK;
 }

@@ -34,6 +34,13 @@ digest()
     [ -z "$errors" ]
 }
 
+@test "usage mistakes are told without an empty name" {
+    exits 2 "$scenes" -q
+    contains "$errors" 'unknown option -q; --help'
+    exits 2 "$scenes" somewhere
+    contains "$errors" 'tessera: too many operands'
+}
+
 @test "JPEG, chosen modalities and splits" {
     exits 0 "$scenes" -o "$scratch/c" --count 6 --size 32 --jpeg 90 -m rgb,caption --split 0,0,1
     [ "$(find "$scratch/c" -name '*.jpg' | wc -l)" = 6 ]
