@@ -27,7 +27,7 @@ static const tsr_option options[] = {
     {"png", 0, TSR_OPT_STRING, offsetof(settings, png), NULL, 0, 0, "FOLDER",
      "write contact sheets there: original, reconstruction, token map"},
     {"samples", 0, TSR_OPT_INT, offsetof(settings, samples), "16", 1, 1000, "N",
-     "rows of a contact sheet"},
+     "samples on a contact sheet"},
     {"source", 0, TSR_OPT_STRING, offsetof(settings, source), NULL, 0, 0, "ROOT",
      "folder tree the corpus was made from, for the originals on contact sheets"},
     TSR_OPTION_TOKENIZERS(settings),

@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-#define COLUMNS 3
+#define COLUMNS 3 /* original, reconstruction, token map */
+#define ACROSS  4 /* samples side by side */
 #define SIDE    128
 
 /* One modality's sheet in the making. */
@@ -106,7 +107,9 @@ static tsr_status write_sheet(const sheet *s, const char *folder, json_t *writte
     tsr_media out = {.kind = TSR_MEDIA_IMAGE};
     char *path = NULL;
     tsr_status st;
-    TSR_GO(tsr_picture_sheet(s->pictures, s->rows, COLUMNS, SIDE, &out.as.image));
+    size_t across = s->rows < ACROSS ? s->rows : ACROSS;
+    TSR_GO(tsr_picture_sheet(s->pictures, (s->rows + across - 1) / across, across * COLUMNS, SIDE,
+                             &out.as.image));
     TSR_GO(tsr_format(&path, "%s/%s.png", folder, s->modality->space.modality));
     TSR_GO(tsr_media_write(path, &out, NULL));
     TSR_GO(tsr_json_append(written, json_string(path)));
@@ -123,7 +126,8 @@ static tsr_status make_sheet(sheet *s, const char *source, const char *folder, j
                             ? tsr_corpus_manifest(s->corpus)->shards[0].split
                             : "";
     tsr_status st;
-    TSR_GO(tsr_alloc(&s->pictures, s->max_rows * COLUMNS, sizeof *s->pictures));
+    /* The last line of the sheet may have empty places. */
+    TSR_GO(tsr_alloc(&s->pictures, (s->max_rows + ACROSS) * COLUMNS, sizeof *s->pictures));
     /* A tree without this modality, or without splits, has no originals for it. */
     if (source && tsr_source_open(source, split, &modality, 1, &s->source) != TSR_OK &&
         tsr_source_open(source, NULL, &modality, 1, &s->source) != TSR_OK)

@@ -120,11 +120,11 @@ static tsr_status mono_mix(const tsr_sound *in, float **out)
 }
 
 /* frames [n, bands] in natural log of power -> picture, lowest band at the bottom. */
+/* From RANGE_DB below a full-scale sine (power 1/4, see logmel.h) up to it, the same for every sound,
+ * so that silence looks like silence and pictures can be compared. */
 static void paint_spectrogram(const float *frames, size_t n, size_t bands, tsr_image *rgb)
 {
-    float peak = -INFINITY;
-    for (size_t i = 0; i < n * bands; i++)
-        peak = frames[i] > peak ? frames[i] : peak;
+    const float peak = logf(0.25f);
     for (size_t f = 0; f < n; f++)
         for (size_t b = 0; b < bands; b++) {
             double db = (double)(frames[f * bands + b] - peak) * 4.342944819;
