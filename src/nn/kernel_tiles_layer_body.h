@@ -69,11 +69,16 @@ V16_INLINE v16 v_act(layer_act act, v16 x)
     }
 }
 
-/* 32 values, or m of them, of a row. */
-V16_INLINE void put_32(void *y, tsr_dtype type, size_t at, const v16 v[2], size_t m)
+/* 32 values, or m of them, of a row. past: not read again soon, so past the caches if that can be. */
+V16_INLINE void put_32(void *y, tsr_dtype type, size_t at, const v16 v[2], size_t m, int past)
 {
+    uint16_t *home = (uint16_t *)y + at;
+    if (past && m == 32 && type == TSR_BF16 && (uintptr_t)home % 64 == 0) {
+        _mm512_stream_si512((void *)home, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
+        return;
+    }
     if (m == 32 && type == TSR_BF16) {
-        _mm512_storeu_si512((uint16_t *)y + at, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
+        _mm512_storeu_si512(home, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
         return;
     }
     value_put(y, type, at, v[0], m < 16 ? m : 16);
@@ -94,10 +99,10 @@ V16_INLINE void finish_square(const tsr_layer_rows *l, layer_act act, const floa
     for (size_t r = 0, at = i * l->y_row + j; r < n; r++, at += l->y_row, c += 32) {
         v16 v[2] = {v16_add(v16_load(c), bias[0]), v16_add(v16_load(c + 16), bias[1])};
         if (l->sums)
-            put_32(l->sums, l->sums_type, at, v, m);
+            put_32(l->sums, l->sums_type, at, v, m, 1);
         v[0] = v_act(act, v[0]);
         v[1] = v_act(act, v[1]);
-        put_32(l->y, l->y_type, at, v, m);
+        put_32(l->y, l->y_type, at, v, m, 0);
     }
 }
 
@@ -129,6 +134,7 @@ static void layer(const tsr_layer_rows *l)
     else
         layer_with(l, ACT_SILU);
     _tile_release();
+    _mm_sfence();
 }
 
 /* --- dw += dy^T x ----------------------------------------------------------------------------------- */
