@@ -137,14 +137,20 @@ typedef struct head_rows {
     size_t row, first, rows, width;
 } head_rows;
 
-/* As rows of `pad` bf16, zeros around, `all` rows (pad and all multiples of 16). */
+/* As rows of `pad` bf16, zeros around, `all` rows (pad a multiple of 32). */
 static void rows_bf16(const head_rows *h, uint16_t *to, size_t all, size_t pad)
 {
     float row[TSR_HEAD_WIDTH];
     for (size_t i = 0; i < h->rows; i++, to += pad) {
         size_t at = (h->first + i) * h->row;
+        const uint16_t *from = (const uint16_t *)h->x + (h->type == TSR_BF16 ? at : 0);
+        if (h->type == TSR_BF16 && h->width == pad) {
+            for (size_t c = 0; c < pad; c += 32)
+                _mm512_storeu_si512(to + c, _mm512_loadu_si512(from + c));
+            continue;
+        }
         if (h->type == TSR_BF16) {
-            memcpy(to, (const uint16_t *)h->x + at, h->width * sizeof *to);
+            memcpy(to, from, h->width * sizeof *to);
             memset(to + h->width, 0, (pad - h->width) * sizeof *to);
             continue;
         }

@@ -209,7 +209,7 @@ static void weight_grad(const tsr_weight_grad_block *b, void *scratch)
             tile_square((tile_left){dy + i / 16 * terms * TILE_PAIRS, TILE_TERMS, TILE_PAIRS,
                                     terms * TILE_PAIRS},
                         x + j / 16 * terms * TILE_PAIRS, terms * TILE_PAIRS, terms,
-                        b->dw + i * b->dw_row + j, b->dw_row, 1);
+                        b->dw + i * b->dw_row + j, b->dw_row, b->add);
     _tile_release();
     atomic_signal_fence(memory_order_seq_cst);
 }

@@ -125,13 +125,14 @@ typedef struct tsr_layer_weight {
     size_t row, col, inner, outer;
 } tsr_layer_weight;
 
-/* dw [n, k] += dy^T x; n and k multiples of 32; dy and x bf16. */
+/* dw [n, k] (+)= dy^T x; n and k multiples of 32; dy and x bf16. */
 typedef struct tsr_weight_grad_block {
     size_t rows, n, k;
     const uint16_t *dy, *x;
     size_t dy_row, x_row;
     float *dw;
     size_t dw_row;
+    int add;
 } tsr_weight_grad_block;
 
 typedef struct tsr_kernels {

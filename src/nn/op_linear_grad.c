@@ -157,7 +157,8 @@ static void product_item(const tsr_op_call *c, const dw_cut *q, size_t item, voi
     float *sums = (float *)((char *)c->work + up(q->dy_convert * 2) + up(q->x_convert * 2));
     float *out = (q->parts > 1 ? sums + part * q->n * q->k : (float *)c->out[0].data);
     out += n0 * q->k + k0;
-    for (size_t i = 0; (q->parts > 1 || !c->accumulate) && i < n; i++)
+    int add = q->parts == 1 && c->accumulate;
+    for (size_t i = 0; !add && !q->tiles && i < n; i++)
         memset(out + i * q->k, 0, k * sizeof *out);
     size_t end = smaller(q->rows, (part + 1) * q->part_rows);
     for (size_t r0 = part * q->part_rows; r0 < end; r0 += CHUNK) {
@@ -167,8 +168,9 @@ static void product_item(const tsr_op_call *c, const dw_cut *q, size_t item, voi
                 &(tsr_weight_grad_block){smaller(end - r0, CHUNK), n, k,
                                          (const tsr_bf16 *)(const void *)dy + r0 * q->n + n0,
                                          (const tsr_bf16 *)(const void *)x + r0 * q->k + k0, q->n,
-                                         q->k, out, q->k},
+                                         q->k, out, q->k, add},
                 scratch);
+            add = 1;
             continue;
         }
         /* Compiled by dw_prepare: this finds it. */
@@ -185,12 +187,8 @@ static void combine_item(const tsr_op_call *c, const dw_cut *q, size_t item)
     size_t at = item * CONVERT, size = q->n * q->k, n = smaller(size - at, CONVERT);
     float *out = (float *)c->out[0].data + at;
     float *sums = (float *)((char *)c->work + up(q->dy_convert * 2) + up(q->x_convert * 2)) + at;
-    for (size_t i = 1; i < q->parts; i++)
-        e->add(sums, sums, sums + i * size, n);
-    if (c->accumulate)
-        e->add(out, out, sums, n);
-    else
-        memcpy(out, sums, n * sizeof *out);
+    for (size_t i = c->accumulate ? 0 : 1; i < q->parts; i++)
+        e->add(out, i == 1 && !c->accumulate ? sums : out, sums + i * size, n);
 }
 
 static void dw_item(const tsr_op_call *c, size_t item, void *scratch)

@@ -481,7 +481,8 @@ static void check_weight_grad(const tsr_kernels *k, size_t rows, size_t n, size_
     tsr_bf16_from_floats(hx, x, rows * x_row);
     for (size_t i = 0; i < n * cols; i++)
         dw[i] = 3.0f;
-    k->weight_grad(&(tsr_weight_grad_block){rows, n, cols, hdy, hx, n_row, x_row, dw, cols}, scratch);
+    k->weight_grad(&(tsr_weight_grad_block){rows, n, cols, hdy, hx, n_row, x_row, dw, cols, 1},
+                   scratch);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < cols; j++) {
             double s = 3.0;
