@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kind "metadata": facts about a sample, two tokens each: v1=<field> v0=<bin> ... [EOS], by field.
- * A field without a value is absent. */
+ * A field without a value is absent, unless it is required. */
 #include "base/mem.h"
 #include "dsp/imagestats.h"
 #include "tokenizers/metafields.h"
@@ -132,6 +132,13 @@ static const json_t *value_of(const tsr_metafield *f, const json_t *facts, const
     return json_is_null(v) ? NULL : v;
 }
 
+static tsr_status check_required(const tsr_metafield *f, const json_t *value)
+{
+    if (f->required && !value)
+        TSR_FAIL(TSR_EFORMAT, "metadata field %s is missing (key \"%s\")", f->name, f->key);
+    return TSR_OK;
+}
+
 /* Calls `use` for each field that has a value. */
 static tsr_status each_value(const tsr_tokenizer *t, const tsr_inputs *in,
                              tsr_status (*use)(const tsr_tokenizer *t, const tsr_metafield *f,
@@ -147,6 +154,7 @@ static tsr_status each_value(const tsr_tokenizer *t, const tsr_inputs *in,
     TSR_GO(gather(t, in, facts, &record));
     for (size_t i = 0; i < m->count; i++) {
         const json_t *v = value_of(&m->fields[i], facts, record);
+        TSR_GO(check_required(&m->fields[i], v));
         if (v)
             TSR_GO(use(t, &m->fields[i], v, out));
     }

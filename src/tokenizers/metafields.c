@@ -201,8 +201,8 @@ static tsr_status read_bool(tsr_metafield *f, const json_t *entry, const char *o
 
 static tsr_status read_entry(tsr_metafields *m, const json_t *entry, const char *origin)
 {
-    static const char *const keys[] = {"name", "type",   "key",  "id",   "source",    "low",
-                                       "high", "values", "step", "bins", "thresholds"};
+    static const char *const keys[] = {"name", "type",   "key",  "id",   "source",     "low",
+                                       "high", "values", "step", "bins", "thresholds", "required"};
     static tsr_status (*const readers[])(tsr_metafield *, const json_t *, const char *) = {
         read_int, read_float, read_bool, read_enum, read_steps};
     static const double ids[2] = {0, TSR_META_MAX_BINS - 1};
@@ -218,11 +218,15 @@ static tsr_status read_entry(tsr_metafields *m, const json_t *entry, const char 
     const char *from = json_string_value(json_object_get(entry, "source"));
     if (from)
         TSR_TRY(choose(from, source_names, 3, name, &source));
+    const json_t *required = json_object_get(entry, "required");
+    if (required && !json_is_boolean(required))
+        TSR_FAIL(TSR_ECONFIG, "%s: field %s: \"required\" is true or false", origin, name);
     tsr_metafield *f;
     TSR_TRY(new_field(m, name, key ? key : name, &f));
     f->id = (unsigned)id;
     f->type = (tsr_meta_type)kind;
     f->source = (tsr_meta_source)source;
+    f->required = json_is_true(required);
     if (id != floor(id))
         TSR_FAIL(TSR_ECONFIG, "%s: field %s has id %g", origin, name, id);
     return readers[kind](f, entry, name);
@@ -321,6 +325,8 @@ static tsr_status field_to_json(const tsr_metafield *f, json_t *list)
     TSR_TRY(tsr_json_set(entry, "id", json_integer(f->id)));
     TSR_TRY(tsr_json_set(entry, "type", json_string(type_names[f->type])));
     TSR_TRY(tsr_json_set(entry, "source", json_string(source_names[f->source])));
+    if (f->required)
+        TSR_TRY(tsr_json_set(entry, "required", json_true()));
     if (f->type != TSR_META_BOOL && f->type != TSR_META_ENUM)
         TSR_TRY(range_to_json(f, entry));
     return f->values || f->steps ? lists_to_json(f, entry) : TSR_OK;

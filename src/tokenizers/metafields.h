@@ -34,6 +34,7 @@ typedef struct tsr_metafield {
     tsr_meta_source source;
     double low, high, step;
     unsigned bins;
+    int required;  /* 1: a sample without a value is an error, not one field shorter */
     char **values; /* ENUM */
     double *steps; /* STEPS: bins - 1 thresholds, rising */
 } tsr_metafield;
@@ -46,7 +47,7 @@ typedef struct tsr_metafields {
 /* Fill from a recipe section: "preset" ("4m21": the 21 fields of 4M-21; "none"; default "4m21"
  * unless there are "fields") and "fields", a list of
  *   {name, type: int|float|bool|enum|steps, key (default: name), id (default: the next),
- *    low, high, step, bins, values, thresholds}.
+ *    required (default: false), low, high, step, bins, values, thresholds}.
  * Errors   TSR_ECONFIG naming origin and field. */
 TSR_USE tsr_status tsr_metafields_read(tsr_metafields *m, const json_t *config,
                                        const char *origin);

@@ -297,6 +297,37 @@ static void metadata_measures_pictures_and_texts(void **state)
     tsr_tokenizer_destroy(t);
 }
 
+static void metadata_misses_no_required_field(void **state)
+{
+    (void)state;
+    tsr_tokenizer *t;
+    tsr_tokens ids = {0};
+    char *words;
+    json_t *o;
+    assert_fails(TSR_ECONFIG, make("\"kind\":\"metadata\",\"modality\":\"m\",\"fields\":["
+                                   "{\"name\":\"a\",\"type\":\"bool\",\"required\":1}]",
+                                   &t));
+    assert_ok(make("\"kind\":\"metadata\",\"modality\":\"m\",\"fields\":["
+                   "{\"name\":\"a\",\"type\":\"bool\",\"required\":true},"
+                   "{\"name\":\"b\",\"type\":\"bool\",\"required\":false}]",
+                   &t));
+    assert_ok(tsr_tokenizer_describe(t, &o));
+    assert_ok(tsr_json_text(o, 0, &words));
+    assert_non_null(strstr(words, "\"required\": true"));
+    tsr_free(words);
+    json_decref(o);
+    tsr_media m = record_media("{\"a\":true}");
+    assert_ok(encode(t, &m, NULL, NULL, &ids));
+    assert_tokens(&ids, "v1=0 v0=1 [EOS]");
+    tsr_tokens_clear(&ids);
+    tsr_media_clear(&m);
+    m = record_media("{\"a\":null,\"b\":true}");
+    assert_fails(TSR_EFORMAT, encode(t, &m, NULL, NULL, &ids));
+    assert_non_null(strstr(tsr_error(), "field a is missing"));
+    tsr_media_clear(&m);
+    tsr_tokenizer_destroy(t);
+}
+
 static void metadata_of_declared_fields(void **state)
 {
     (void)state;
@@ -613,6 +644,7 @@ int main(void)
         cmocka_unit_test(every_bin_comes_back),
         cmocka_unit_test(metadata_measures_pictures_and_texts),
         cmocka_unit_test(metadata_of_declared_fields),
+        cmocka_unit_test(metadata_misses_no_required_field),
         cmocka_unit_test(bad_recipes_are_refused),
         cmocka_unit_test(boxes_are_cut_and_ordered),
         cmocka_unit_test(broken_boxes_are_left_out),
