@@ -45,6 +45,9 @@ static void print_summary(const json_t *o, int dry_run)
         printf("  failed: %s of %s: %s\n", json_string_value(json_object_get(m, "modality")),
                json_string_value(json_object_get(m, "key")),
                json_string_value(json_object_get(m, "reason")));
+    long long more = number(o, "failed") - (long long)json_array_size(json_object_get(o, "failures"));
+    if (more > 0)
+        printf("  and %lld more, all of them in manifest.json\n", more);
     json_array_foreach(json_object_get(o, "unusable"), i, m)
         printf("  unusable: %s\n", json_string_value(m));
     if (!dry_run)

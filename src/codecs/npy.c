@@ -57,8 +57,9 @@ static tsr_status parse_type(const char *p, const char *name, array *a)
         a->bytes = known[i][1] - '0';
         return TSR_OK;
     }
-    TSR_FAIL(TSR_EUNSUPPORTED, "%s: .npy of type %.5s; u1 u2 u4 i1 i2 i4 i8 f4 f8 are read", name,
-             p);
+    const char *end = strchr(p + 1, *p);
+    TSR_FAIL(TSR_EUNSUPPORTED, "%s: .npy of type %.*s; u1 u2 u4 i1 i2 i4 i8 f4 f8 are read", name,
+             end && end - p < 12 ? (int)(end - p) + 1 : 5, p);
 }
 
 static tsr_status parse_shape(const char *p, const char *name, array *a)

@@ -86,6 +86,15 @@ setup()
     contains "$output" "1 files written"
 }
 
+@test "a long list of failures says that it goes on" {
+    rm -r "$scratch/src/caption"
+    mkdir -p "$scratch/src/caption/0"
+    for i in $(seq 103); do printf '\377' > "$scratch/src/caption/0/x$i.txt"; done
+    exits 4 "$tessera" tokenize "$scratch/recipe.yaml"
+    [ "$(grep -c "  failed: caption of" <<< "$output")" = 100 ]
+    contains "$output" "  and 3 more, all of them in manifest.json"
+}
+
 @test "another tokenizer is refused, or replaces with --replace" {
     exits 0 "$tessera" tokenize "$scratch/recipe.yaml"
     exits 3 "$tessera" tokenize -s modalities.palette.most=3 "$scratch/recipe.yaml"

@@ -91,4 +91,43 @@ echo "$landed kills found the writer at work, $((i - landed)) runs ended before"
 tokenize 2 killed > /dev/null
 same killed
 "$tessera" verify "$dir/killed"
+
+# Broken files through the same tokenizers: each named, nothing else lost.
+sh "$TESSERA_SOURCE/tests/scripts/make_broken.sh" "$dir/broken" "$picture" |
+    grep -v rejected > "$dir/broken.txt"
+text=$dir/tokenizers/text.json
+cat > "$dir/broken.yaml" << END
+source: {root: '$dir/broken'}
+output: '$dir/corpus'
+modalities:
+  rgb: {tokenizer: '$dir/tokenizers/rgb.safetensors'}
+  normal: {tokenizer: '$dir/tokenizers/normal.safetensors', from: rgb}
+  semseg: {tokenizer: '$dir/tokenizers/semseg.safetensors', from: rgb}
+  palette: {kind: palette, from: rgb, text: '$text'}
+  depth: {tokenizer: '$dir/tokenizers/depth.safetensors'}
+  sound: {tokenizer: '$dir/tokenizers/audio.safetensors'}
+  caption: {tokenizer: '$text'}
+  fields: {kind: metadata, text: '$text', fields: [{name: n, type: int, low: 0, high: 300, required: true}]}
+END
+code=0
+"$tessera" tokenize --progress=none "$dir/broken.yaml" > "$dir/broken.out" 2>&1 || code=$?
+[ "$code" = 4 ] || { echo "broken files: exit code $code, expected 4"; exit 1; }
+"$tessera" verify "$dir/corpus"
+while read -r m key; do
+    [ "$key" = broken/range ] && continue # 256 is within 0 .. 300
+    case $m in rgb) of="rgb normal palette" ;; *) of=$m ;; esac
+    for each in $of; do
+        reason=$(jq -r ".shards[].files.$each.failures[] | select(.key == \"$key\") | .reason" \
+            "$dir/corpus/manifest.json")
+        case $reason in
+        "$m/$key".*": "?*) ;;
+        *) echo "$each $key: no reason that names the file: \"$reason\""; exit 1 ;;
+        esac
+    done
+done < "$dir/broken.txt"
+for m in rgb normal palette depth sound; do
+    [ "$(jq "[.shards[].files.$m.present] | add" "$dir/corpus/manifest.json")" = 6 ] ||
+        { echo "$m: good samples were lost"; exit 1; }
+done
+chmod -R u+rwX "$dir"
 rm -rf "$dir"
