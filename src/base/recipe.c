@@ -441,6 +441,11 @@ void tsr_recipe_close(tsr_recipe *r)
     tsr_free(r);
 }
 
+const char *tsr_recipe_origin(const tsr_recipe *r)
+{
+    return r->origin;
+}
+
 const json_t *tsr_recipe_get(const tsr_recipe *r, const char *path)
 {
     return lookup(r->tree, path);
@@ -478,12 +483,9 @@ tsr_status tsr_recipe_text(const tsr_recipe *r, char **out)
 const char *tsr_field_kind_name(tsr_field_kind kind)
 {
     static const char *const names[] = {
-        [TSR_FIELD_STRING] = "text",
-        [TSR_FIELD_INT] = "whole number",
-        [TSR_FIELD_NUMBER] = "number",
-        [TSR_FIELD_BOOL] = "true or false",
-        [TSR_FIELD_STRINGS] = "list of texts",
-        [TSR_FIELD_NUMBERS] = "list of numbers",
+        [TSR_FIELD_STRING] = "text",           [TSR_FIELD_INT] = "whole number",
+        [TSR_FIELD_NUMBER] = "number",         [TSR_FIELD_BOOL] = "true or false",
+        [TSR_FIELD_STRINGS] = "list of texts", [TSR_FIELD_NUMBERS] = "list of numbers",
         [TSR_FIELD_ANY] = "mapping",
     };
     return names[kind];

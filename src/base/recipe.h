@@ -26,7 +26,7 @@ typedef enum tsr_field_kind {
 } tsr_field_kind;
 
 typedef struct tsr_field {
-    const char *path;    /* dotted; a component "*" matches any key of a mapping or index of a list */
+    const char *path; /* dotted; a component "*" matches any key of a mapping or index of a list */
     tsr_field_kind kind;
     const char *fallback; /* default as YAML text; NULL: no default; "!" required. Not below "*". */
     double lo, hi;        /* range of numbers; both 0: any finite */
@@ -41,8 +41,9 @@ const char *tsr_field_kind_name(tsr_field_kind kind);
 /* Parse YAML `path`, apply `overrides` ("a.b=c", value parsed as YAML; "a.b=" removes the key),
  * fill defaults, check kinds and ranges. YAML anchors, tags and duplicate keys are refused; files
  * over 1 MiB too. A null value counts as absent (except below TSR_FIELD_ANY); an integral float is
- * fine for TSR_FIELD_INT; keys must not hold a dot. Scalars follow YAML 1.2 core: true/false, null/~, ints, floats; 1e-4 is a float.
- * Errors   TSR_ECONFIG (path, line, key, suggestion), TSR_ENOENT, TSR_EIO, TSR_ELIMIT (size). */
+ * fine for TSR_FIELD_INT; keys must not hold a dot. Scalars follow YAML 1.2 core: true/false,
+ * null/~, ints, floats; 1e-4 is a float. Errors   TSR_ECONFIG (path, line, key, suggestion),
+ * TSR_ENOENT, TSR_EIO, TSR_ELIMIT (size). */
 TSR_USE tsr_status tsr_recipe_open(const char *path, const char *const *overrides,
                                    size_t n_overrides, const tsr_field *fields, size_t n_fields,
                                    tsr_recipe **out);
@@ -62,6 +63,9 @@ int tsr_recipe_bool(const tsr_recipe *r, const char *path, int fallback);
 
 /* Subtree, or NULL. Mappings keep the order of the file. */
 const json_t *tsr_recipe_get(const tsr_recipe *r, const char *path);
+
+/* The path or origin it was read from. Borrowed. */
+const char *tsr_recipe_origin(const tsr_recipe *r);
 
 /* The merged recipe as YAML text, to be kept beside the output; release with tsr_free. */
 TSR_USE tsr_status tsr_recipe_text(const tsr_recipe *r, char **out);

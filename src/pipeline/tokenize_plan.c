@@ -156,8 +156,9 @@ static tsr_status check_section(const tsr_task *t, const json_t *section, const 
             ours |= strcmp(key, known[i]) == 0;
         const char *close = tsr_suggest(key, known, 3);
         if (!ours)
-            return tsr_recipe_fail(t->recipe, path, "unknown key \"%s\"%s%s", key,
-                                   close ? "; did you mean " : "", close ? close : "");
+            return tsr_recipe_fail(t->recipe, path, "unknown key \"%s\"%s%s%s", key,
+                                   close ? "; did you mean \"" : "", close ? close : "",
+                                   close ? "\"?" : "");
     }
     return TSR_OK;
 }

@@ -17,6 +17,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TRIES 16 /* neighbours tried in place of a sample that cannot be read */
@@ -33,7 +34,7 @@ typedef struct netrun {
     float *x;
     uint8_t *valid;
     int32_t *labels;
-    uint8_t *bad; /* [samples of the training split] */
+    uint8_t *bad;  /* [samples of the training split] */
     uint64_t step; /* the batch that is being prepared */
     FILE *metrics;
     double started_s, spent_s; /* of this process; of the processes before */
@@ -160,22 +161,31 @@ static tsr_status set_up(netrun *n)
     n->flip = tsr_recipe_bool(r, "augment.flip", 0);
     n->shift = tsr_recipe_bool(r, "augment.shift", 1);
     n->last_value = NAN;
-    TSR_TRY(tsr_trainable_create(tsr_recipe_get(r, "tokenizer"), "recipe", n->seed, &n->t));
+    TSR_TRY(
+        tsr_trainable_create(tsr_recipe_get(r, "tokenizer"), tsr_recipe_origin(r), n->seed, &n->t));
     TSR_TRY(tsr_trainable_shape(n->t, &n->shape));
-    return make_trainer(n);
+    tsr_status st = make_trainer(n);
+    return st == TSR_OK ? st : tsr_context(st, "%s", tsr_recipe_origin(r));
 }
 
 /* ---- metrics ----------------------------------------------------------------------------------*/
 
-/* Open the file of metrics, cut to the lines that were there at the checkpoint. */
+/* Open the file of metrics, cut to the lines that were there at the checkpoint. Where they were
+ * lost since, training goes on without them. */
 static tsr_status open_metrics(netrun *n, long long keep)
 {
     const char *path = n->run->metrics_path;
+    struct stat s;
+    if (keep > 0 && (stat(path, &s) != 0 || s.st_size < keep)) {
+        tsr_job_warn(n->run->job, "%s: the lines up to step %llu are gone; it begins anew there",
+                     path, (unsigned long long)n->started_step);
+        keep = 0;
+    }
     n->metrics = fopen(path, keep > 0 ? "r+" : "w");
     if (!n->metrics)
         TSR_FAIL(TSR_EIO, "%s: %s", path, strerror(errno));
-    if (keep > 0 && (ftruncate(fileno(n->metrics), keep) != 0 ||
-                     fseeko(n->metrics, keep, SEEK_SET) != 0))
+    if (keep > 0 &&
+        (ftruncate(fileno(n->metrics), keep) != 0 || fseeko(n->metrics, keep, SEEK_SET) != 0))
         TSR_FAIL(TSR_EIO, "%s: cannot be cut back to the checkpoint: %s", path, strerror(errno));
     return TSR_OK;
 }
@@ -215,11 +225,10 @@ static tsr_status log_step(netrun *n)
 {
     const tsr_vqtrain_report *r = &n->last;
     json_t *line = json_pack(
-        "{sI sf sf sf sf sf sI sf sI sf}", "step", (json_int_t)r->step, "loss", r->loss,
-        "reconstruction", r->reconstruction, "commitment", r->commitment, "lr", r->rate,
-        "grad_norm", r->grad_norm, "codes_used", (json_int_t)codes_seen(n), "perplexity",
-        r->perplexity, "revived", (json_int_t)r->revived, "samples_per_second",
-        rate_per_second(n));
+        "{sI sf sf sf sf sf sI sf sI sf}", "step", (json_int_t)tsr_vqtrain_steps(n->trainer),
+        "loss", r->loss, "reconstruction", r->reconstruction, "commitment", r->commitment, "lr",
+        r->rate, "grad_norm", r->grad_norm, "codes_used", (json_int_t)codes_seen(n), "perplexity",
+        r->perplexity, "revived", (json_int_t)r->revived, "samples_per_second", rate_per_second(n));
     if (!line)
         TSR_FAIL(TSR_ENOMEM, "no memory for a line of metrics");
     return write_line(n, line);
@@ -255,13 +264,37 @@ static void report_progress(netrun *n, uint64_t done)
 
 /* ---- checkpoints ------------------------------------------------------------------------------*/
 
+/* Indices of the training samples that could not be used. */
+static json_t *bad_to_json(const netrun *n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < tsr_dataset_count(n->run->train); i++)
+        if (n->bad[i] && json_array_append_new(list, json_integer((json_int_t)i)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+static void bad_from_json(netrun *n, const json_t *list)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(list, i, v)
+    {
+        json_int_t at = json_integer_value(v);
+        if (at >= 0 && (size_t)at < tsr_dataset_count(n->run->train))
+            n->bad[at] = 1;
+    }
+}
+
 static tsr_status save(netrun *n)
 {
     char text[TSR_DIGEST_CHARS];
     tsr_digest_text(n->run->digest, text);
-    json_t *state = json_pack("{ss sI sf}", "recipe", text, "metrics_bytes",
-                              (json_int_t)ftello(n->metrics), "seconds",
-                              n->spent_s + tsr_now_s() - n->started_s);
+    json_t *state =
+        json_pack("{ss sI sf so}", "recipe", text, "metrics_bytes", (json_int_t)ftello(n->metrics),
+                  "seconds", n->spent_s + tsr_now_s() - n->started_s, "bad", bad_to_json(n));
     if (!state)
         TSR_FAIL(TSR_ENOMEM, "no memory for a checkpoint");
     tsr_status st = tsr_vqtrain_save(n->trainer, n->run->checkpoint_path, state);
@@ -284,12 +317,15 @@ static tsr_status resume(netrun *n)
                                    "forgets it)");
         const char *of = json_string_value(json_object_get(state, "recipe"));
         if (!of || strcmp(of, text) != 0)
-            TSR_GOFAIL(TSR_EMISMATCH,
-                       "%s: belongs to another recipe; finish that one, or forget it with --restart",
-                       n->run->checkpoint_path);
+            TSR_GOFAIL(
+                TSR_EMISMATCH,
+                "%s: belongs to another recipe; finish that one, or forget it with --restart",
+                n->run->checkpoint_path);
         keep = (long long)json_integer_value(json_object_get(state, "metrics_bytes"));
         n->spent_s = json_number_value(json_object_get(state, "seconds"));
+        bad_from_json(n, json_object_get(state, "bad"));
     }
+    TSR_GO(tsr_trainrun_begin(n->run));
     n->started_step = tsr_vqtrain_steps(n->trainer);
     TSR_GO(open_metrics(n, keep));
 out:

@@ -21,6 +21,9 @@ typedef struct tsr_trainrun {
     tsr_dataset *train, *val;
 } tsr_trainrun;
 
+/* Keep the merged recipe beside the output; called once training is sure to begin. */
+TSR_USE tsr_status tsr_trainrun_begin(const tsr_trainrun *run);
+
 /* The two ways of training; *report is an object with what each knows. */
 TSR_USE tsr_status tsr_train_network(tsr_trainrun *run, json_t **report);
 TSR_USE tsr_status tsr_train_text(tsr_trainrun *run, json_t **report);

@@ -29,8 +29,8 @@ static tsr_status read_text(void *ctx, size_t i, int lane)
         st = tsr_fail_at(TSR_EFORMAT, __FILE__, __LINE__, "is no text");
     }
     if (st != TSR_OK && st != TSR_ENOMEM)
-        tsr_job_warn(t->run->job, "%s: left out of training: %s",
-                     tsr_dataset_key(t->run->train, i), tsr_error());
+        tsr_job_warn(t->run->job, "%s: left out of training: %s", tsr_dataset_key(t->run->train, i),
+                     tsr_error());
     tsr_sample_clear(&s);
     return st == TSR_ENOMEM ? st : TSR_OK;
 }
@@ -40,7 +40,8 @@ static tsr_status read_spec(const tsr_trainrun *run, tsr_text_train_spec *spec)
 {
     static const char *const others[] = {"kind", "modality", NULL};
     json_t *kept = json_object();
-    const tsr_settings s = {tsr_recipe_get(run->recipe, "tokenizer"), kept, "recipe"};
+    const tsr_settings s = {tsr_recipe_get(run->recipe, "tokenizer"), kept,
+                            tsr_recipe_origin(run->recipe)};
     long long size, frequency, sentinels, values, alphabet;
     tsr_status st = TSR_OK;
     tsr_text_train_defaults(spec);
@@ -109,13 +110,14 @@ tsr_status tsr_train_text(tsr_trainrun *run, json_t **report)
                             (json_int_t)spec.vocabulary);
         return TSR_OK;
     }
+    TSR_GO(tsr_trainrun_begin(run));
     TSR_GO(tsr_alloc(&t.text, count, sizeof *t.text));
     TSR_GO(tsr_alloc(&t.bytes, count, sizeof *t.bytes));
     TSR_GO(learn(&t, &spec, &read));
     double seconds = tsr_now_s() - start;
     TSR_GO(judge(run, &result));
     TSR_GO(tsr_json_set(result, "train_seconds", json_real(seconds)));
-    TSR_GO(tsr_json_set(result, "train_samples", json_integer((json_int_t)read)));
+    TSR_GO(tsr_json_set(result, "train_samples", json_integer((json_int_t)count)));
     TSR_GO(tsr_json_set(result, "train_samples_bad", json_integer((json_int_t)(count - read))));
     *report = result;
     result = NULL;

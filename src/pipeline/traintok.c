@@ -22,12 +22,14 @@ const tsr_field tsr_traintok_fields[] = {
     {"data.val", TSR_FIELD_STRING, "val", 0, 0, "split to judge on"},
     {"data.limit", TSR_FIELD_INT, "0", 0, 1e12, "train on the first samples only; 0: all"},
     {"data.cache_mib", TSR_FIELD_INT, "1024", 0, 1e6, "decoded media kept in memory, MiB"},
-    {"augment.min_scale", TSR_FIELD_NUMBER, "1", 0.01, 1, "smallest area of a random crop; 1: none"},
+    {"augment.min_scale", TSR_FIELD_NUMBER, "1", 0.01, 1,
+     "smallest area of a random crop; 1: none"},
     {"augment.flip", TSR_FIELD_BOOL, "false", 0, 0, "mirror half of the pictures"},
     {"augment.shift", TSR_FIELD_BOOL, "true", 0, 0, "sound: move windows in time"},
     {"train.steps", TSR_FIELD_INT, "1000", 1, 1e9, "optimizer steps"},
     {"train.batch", TSR_FIELD_INT, "32", 1, 65536, "samples a step"},
-    {"train.loss", TSR_FIELD_STRING, NULL, 0, 0, "mse, l1, smooth_l1, cross_entropy; default: kind's"},
+    {"train.loss", TSR_FIELD_STRING, NULL, 0, 0,
+     "mse, l1, smooth_l1, cross_entropy; default: kind's"},
     {"train.lr", TSR_FIELD_NUMBER, "0.0005", 0, 10, "peak learning rate"},
     {"train.lr_end", TSR_FIELD_NUMBER, "0", 0, 10, "learning rate the cosine falls to"},
     {"train.schedule", TSR_FIELD_STRING, "cosine", 0, 0, "cosine or constant, after the warm-up"},
@@ -46,14 +48,17 @@ const tsr_field tsr_traintok_fields[] = {
     {"train.seed", TSR_FIELD_INT, "0", 0, 9e15, "seed of weights, order, crops and codebook"},
     {"train.precision", TSR_FIELD_STRING, "auto", 0, 0, "auto, fp32 or bf16 for matrix products"},
     {"train.log_every", TSR_FIELD_INT, "20", 1, 1e9, "steps between lines of metrics"},
-    {"train.val_every", TSR_FIELD_INT, "0", 0, 1e9, "steps between validations; 0: only at the end"},
+    {"train.val_every", TSR_FIELD_INT, "0", 0, 1e9,
+     "steps between validations; 0: only at the end"},
     {"train.val_samples", TSR_FIELD_INT, "64", 1, 1e9, "samples of a validation on the way"},
     {"train.checkpoint_every", TSR_FIELD_INT, "200", 1, 1e9, "steps between checkpoints"},
     {"eval.samples", TSR_FIELD_INT, "0", 0, 1e9, "samples judged at the end; 0: all of the split"},
-    {"eval.baseline", TSR_FIELD_BOOL, "false", 0, 0, "judge k-means on raw patches of equal bits too"},
+    {"eval.baseline", TSR_FIELD_BOOL, "false", 0, 0,
+     "judge k-means on raw patches of equal bits too"},
     {"eval.baseline_points", TSR_FIELD_INT, "20000", 1, 1e8, "patches the baseline is fitted on"},
     {"eval.baseline_rounds", TSR_FIELD_INT, "10", 1, 1000, "rounds of k-means"},
-    {"output", TSR_FIELD_STRING, "!", 0, 0, "tokenizer file: NAME.safetensors, or NAME.json for text"},
+    {"output", TSR_FIELD_STRING, "!", 0, 0,
+     "tokenizer file: NAME.safetensors, or NAME.json for text"},
 };
 
 const size_t tsr_traintok_n_fields = sizeof tsr_traintok_fields / sizeof tsr_traintok_fields[0];
@@ -95,7 +100,8 @@ static tsr_status open_split(tsr_trainrun *run, const char *split_key, size_t li
     return tsr_dataset_open(&spec, out);
 }
 
-/* The report of a finished run of the same recipe, or NULL. */
+/* The report of a finished run of the same recipe, or NULL. The result of another recipe is only
+ * replaced when asked for, or by a run that already was. */
 static tsr_status earlier_report(const tsr_trainrun *run, json_t **out)
 {
     char text[TSR_DIGEST_CHARS];
@@ -107,22 +113,33 @@ static tsr_status earlier_report(const tsr_trainrun *run, json_t **out)
         return TSR_OK;
     TSR_TRY(tsr_json_read(run->report_path, MAX_REPORT_BYTES, &v));
     const char *of = json_string_value(json_object_get(v, "recipe"));
-    if (of && strcmp(of, text) == 0)
+    int same = of && strcmp(of, text) == 0;
+    if (same)
         *out = v;
     else
         json_decref(v);
+    if (!same && !tsr_file_exists(run->checkpoint_path))
+        TSR_FAIL(TSR_EMISMATCH,
+                 "%s: is the result of another recipe; --restart replaces it, or name another "
+                 "output",
+                 run->output);
     return TSR_OK;
 }
 
-static tsr_status keep_recipe(tsr_trainrun *run)
+static tsr_status hash_recipe(tsr_trainrun *run)
 {
-    char *text, *folder;
+    char *text;
     TSR_TRY(tsr_recipe_text(run->recipe, &text));
     run->digest = tsr_hash(text, strlen(text));
+    tsr_free(text);
+    return TSR_OK;
+}
+
+tsr_status tsr_trainrun_begin(const tsr_trainrun *run)
+{
+    char *text, *folder = NULL;
+    TSR_TRY(tsr_recipe_text(run->recipe, &text));
     tsr_status st = TSR_OK;
-    folder = NULL;
-    if (run->options->dry_run)
-        goto out;
     const char *name = tsr_path_name(run->output);
     if (name != run->output) {
         TSR_GO(tsr_strndup(&folder, run->output, (size_t)(name - run->output)));
@@ -170,7 +187,7 @@ tsr_status tsr_traintok_run(const tsr_recipe *recipe, const tsr_traintok_options
     run.kind = tsr_recipe_string(recipe, "tokenizer.kind", "");
     run.modality = tsr_recipe_string(recipe, "tokenizer.modality", "");
     TSR_GO(name_files(&run));
-    TSR_GO(keep_recipe(&run));
+    TSR_GO(hash_recipe(&run));
     if (!options->dry_run)
         TSR_GO(earlier_report(&run, &result));
     if (!result) {

@@ -109,8 +109,8 @@ static tsr_status choose(const char *word, const char *const *list, size_t n, co
             return TSR_OK;
         }
     const char *near = tsr_suggest(word, list, n);
-    TSR_FAIL(TSR_ECONFIG, "%s: \"%.40s\" is not known%s%s", origin, word,
-             near ? "; did you mean " : "", near ? near : "");
+    TSR_FAIL(TSR_ECONFIG, "%s: \"%.40s\" is not known%s%s%s", origin, word,
+             near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 /* ---- one field from a recipe ------------------------------------------------------------------*/
