@@ -374,7 +374,7 @@ static void mistakes_are_named(void **state)
         {"modalities: {rgb: {kind: nothing}}", TSR_EUNSUPPORTED, "no kind"},
         {"modalities: {rgb: {}}", TSR_ECONFIG, "either"},
         {"modalities: {rgb: {tokenizer: /nonexistent}}", TSR_ENOENT, "/nonexistent"},
-        {"modalities: {rgb: {tokenizer: x, form: y}}", TSR_ECONFIG, "did you mean from"},
+        {"modalities: {rgb: {tokenizer: x, form: y}}", TSR_ECONFIG, "did you mean \"from\""},
         {"modalities: {rgb: {kind: test-means, from: rgbb}}", TSR_ENOENT, "no split has"},
         {"modalities: {rgb: {kind: test-means, from: [a, b, c, d, e]}}", TSR_ECONFIG, "5 folders"},
         {"modalities: {keys: {kind: test-means, from: rgb}}", TSR_ECONFIG, "no name"},
