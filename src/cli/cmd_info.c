@@ -187,13 +187,13 @@ static tsr_status describe_json(const char *path, const settings *s, json_t *int
 
 /* --- which of them --- */
 
-static tsr_status first_bytes(const char *path, char head[9])
+static tsr_status first_bytes(const char *path, char head[10])
 {
     FILE *f = fopen(path, "rb");
     if (!f)
         TSR_FAIL(TSR_ENOENT, "%s: cannot be opened", path);
-    size_t n = fread(head, 1, 8, f);
-    head[n] = '\0';
+    size_t n = fread(head, 1, 9, f);
+    memset(head + n, 0, 10 - n);
     fclose(f);
     if (n == 0)
         TSR_FAIL(TSR_EFORMAT, "%s: is empty", path);
@@ -202,7 +202,7 @@ static tsr_status first_bytes(const char *path, char head[9])
 
 static tsr_status describe(const char *path, const settings *s, json_t *into)
 {
-    char head[9];
+    char head[10];
     uint64_t bytes;
     int64_t mtime;
     TSR_TRY(tsr_json_set(into, "path", json_string(path)));
@@ -213,10 +213,15 @@ static tsr_status describe(const char *path, const settings *s, json_t *into)
     TSR_TRY(first_bytes(path, head));
     if (strcmp(tsr_path_name(path), "corpus.h5") == 0)
         return tsr_json_set(into, "kind", json_string("links to all shards of a corpus"));
-    if (memcmp(head, "\x89HDF\r\n\x1a\n", 8) == 0)
+    if (strcmp(tsr_path_name(path), "manifest.json") == 0)
+        TSR_FAIL(TSR_EARG, "%s: a manifest belongs to a corpus; give its folder", path);
+    if (tsr_ends_with(path, ".h5") || memcmp(head, "\x89HDF\r\n\x1a\n", 8) == 0)
         return describe_shard(path, into);
     if (head[strspn(head, " \t\r\n")] == '{')
         return describe_json(path, s, into);
+    if (head[8] != '{' && !tsr_ends_with(path, ".safetensors"))
+        TSR_FAIL(TSR_EFORMAT,
+                 "%s: is neither a corpus, a shard, a tokenizer nor a safetensors file", path);
     return describe_safetensors(path, s, into);
 }
 

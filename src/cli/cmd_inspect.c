@@ -147,7 +147,7 @@ static void print_corpus(const json_t *v, const tsr_manifest *m)
 
 /* Usage of all modalities: to the screen, or appended to a list. */
 static tsr_status all_usage(tsr_corpus *c, const settings *s, const tsr_screen *screen,
-                            json_t *list)
+                            json_t *list, uint64_t *damaged)
 {
     const tsr_manifest *m = tsr_corpus_manifest(c);
     tsr_usage *all = NULL;
@@ -156,6 +156,7 @@ static tsr_status all_usage(tsr_corpus *c, const settings *s, const tsr_screen *
     for (size_t i = 0; i < m->n_modalities; i++) {
         json_t *v;
         TSR_GO(tsr_usage_corpus(c, &m->modalities[i], &all[i]));
+        *damaged += all[i].damaged;
         if (!list)
             continue;
         TSR_GO(tsr_usage_json(&all[i], (size_t)s->top, &v));
@@ -178,6 +179,7 @@ out:
 static tsr_status show_corpus(tsr_corpus *c, const settings *s, const tsr_screen *screen)
 {
     json_t *v, *list = NULL;
+    uint64_t damaged = 0;
     TSR_TRY(corpus_json(c, &v));
     tsr_status st = TSR_OK;
     if (s->json) {
@@ -186,9 +188,15 @@ static tsr_status show_corpus(tsr_corpus *c, const settings *s, const tsr_screen
     } else {
         print_corpus(v, tsr_corpus_manifest(c));
     }
-    TSR_GO(all_usage(c, s, screen, list));
+    TSR_GO(all_usage(c, s, screen, list, &damaged));
     if (s->json)
         TSR_GO(tsr_print_json(v, 1));
+    if (damaged)
+        TSR_GOFAIL(TSR_EMISMATCH,
+                   "%s: %llu shard file%s could not be read and %s left out of the counts; "
+                   "\"tessera verify\" lists what is wrong",
+                   tsr_corpus_path(c), (unsigned long long)damaged, damaged == 1 ? "" : "s",
+                   damaged == 1 ? "is" : "are");
 out:
     json_decref(v);
     return st;

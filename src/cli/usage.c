@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/par.h"
+#include "cli/console.h"
 
 #include <math.h>
 #include <string.h>
@@ -67,6 +68,7 @@ static void merge(tsr_usage *into, const tsr_usage *from)
     into->present += from->present;
     into->missing += from->missing;
     into->failed += from->failed;
+    into->damaged += from->damaged;
     into->rows += from->rows;
     into->tokens += from->tokens;
     into->shortest = from->shortest < into->shortest ? from->shortest : into->shortest;
@@ -126,6 +128,18 @@ static tsr_status count_item(void *ctx, size_t i, int lane)
     return st;
 }
 
+/* One shard that cannot be read does not hide the others. */
+static tsr_status count_or_tell(void *ctx, size_t i, int lane)
+{
+    const counting *c = ctx;
+    tsr_status st = count_item(ctx, i, lane);
+    if (st == TSR_OK || st == TSR_ENOMEM)
+        return st;
+    tsr_say("%s", tsr_error());
+    c->lanes[lane].damaged++;
+    return TSR_OK;
+}
+
 tsr_status tsr_usage_corpus(tsr_corpus *c, const tsr_modality *m, tsr_usage *out)
 {
     tsr_usage u = {0};
@@ -137,7 +151,7 @@ tsr_status tsr_usage_corpus(tsr_corpus *c, const tsr_modality *m, tsr_usage *out
     u.crops = m->crops;
     for (int i = 0; i < lanes; i++)
         TSR_GO(usage_init(&m->space, &work.lanes[i]));
-    TSR_GO(tsr_par_for(tsr_corpus_manifest(c)->n_shards, count_item, &work));
+    TSR_GO(tsr_par_for(tsr_corpus_manifest(c)->n_shards, count_or_tell, &work));
     for (int i = 0; i < lanes; i++)
         merge(&u, &work.lanes[i]);
     finish(&u);

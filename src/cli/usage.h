@@ -13,6 +13,7 @@ typedef struct tsr_usage {
     tsr_token_space space;
     uint32_t crops;
     uint64_t present, missing, failed;   /* samples */
+    uint64_t damaged;                    /* shards that cannot be read: told and left out */
     uint64_t rows, tokens;               /* present samples times crops, and their ids */
     uint64_t *counts;                    /* [codebook_size] */
     uint32_t used;                       /* codes seen at least once */

@@ -55,7 +55,7 @@ static herr_t first_reason(unsigned n, const H5E_error2_t *e, void *ctx)
 
 tsr_status tsr_h5_fail(tsr_status code, const char *path, const char *what)
 {
-    reason r = {"no reason given", 0};
+    reason r = {"", 0};
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, &r);
     H5Eclear2(H5E_DEFAULT);
     if (r.locking)
@@ -63,7 +63,9 @@ tsr_status tsr_h5_fail(tsr_status code, const char *path, const char *what)
                  "%s: %s: the file could not be locked; on a network file system set "
                  "HDF5_USE_FILE_LOCKING=FALSE in the environment",
                  path, what);
-    TSR_FAIL(code, "%s: %s (HDF5: %s)", path, what, r.text);
+    if (r.text[0])
+        TSR_FAIL(code, "%s: %s (HDF5: %s)", path, what, r.text);
+    TSR_FAIL(code, "%s: %s", path, what);
 }
 
 /* Locks are off: a sealed file never changes and a temporary one has a single writer. */

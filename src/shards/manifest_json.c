@@ -393,7 +393,9 @@ tsr_status tsr_manifest_read(const char *folder, tsr_manifest *out)
     char *path;
     json_t *root = NULL;
     TSR_TRY(tsr_path_join(&path, folder, "manifest.json"));
-    tsr_status st;
+    tsr_status st = TSR_OK;
+    if (tsr_is_folder(folder) && !tsr_file_exists(path))
+        TSR_GOFAIL(TSR_ENOENT, "%s: is no corpus: it has no manifest.json", folder);
     TSR_GO(tsr_json_read(path, MAX_BYTES, &root));
     TSR_GO(tsr_manifest_from_json(root, path, out));
 out:

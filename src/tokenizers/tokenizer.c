@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The doors of every tokenizer: finds the kind of a file, checks what goes in and out, dispatches. */
+ * The doors of every tokenizer: finds the kind of a file, checks what goes in and out, dispatches.
+ */
 #include "tokenizers/kind.h"
 
 #include "base/file.h"
@@ -30,8 +31,8 @@ static tsr_status read_header(FILE *f, const char *path, json_t **header)
     TSR_TRY(tsr_file_stat(path, &file_bytes, &mtime));
     if (bytes > MAX_HEADER_BYTES || bytes + 8 > file_bytes)
         TSR_FAIL(TSR_EFORMAT,
-                 "%s: neither JSON nor safetensors (a header of %llu bytes in a file of %llu)", path,
-                 (unsigned long long)bytes, (unsigned long long)file_bytes);
+                 "%s: neither JSON nor safetensors (a header of %llu bytes in a file of %llu)",
+                 path, (unsigned long long)bytes, (unsigned long long)file_bytes);
     char *text = NULL;
     TSR_TRY(tsr_alloc(&text, (size_t)bytes + 1, 1));
     tsr_status st = TSR_OK;
@@ -113,7 +114,7 @@ static tsr_status choose_kind(const tsr_kind_file *file, const tsr_kind **kind)
             return TSR_OK;
         }
     TSR_FAIL(TSR_EUNSUPPORTED,
-             "%s: cannot tell what kind of tokenizer this is%s; name its modality", file->path,
+             "%s: cannot tell what kind of tokenizer this is%s; name its modality (-m)", file->path,
              file->hint ? "" : " (the file does not say)");
 }
 
@@ -294,12 +295,12 @@ tsr_status tsr_inputs_need(const tsr_tokenizer *t, const tsr_inputs *in, tsr_med
         return TSR_OK;
     }
     const char *given = in->count && in->media[0] ? tsr_media_name(in->media[0]->kind) : "nothing";
-    TSR_FAIL(TSR_EARG, "modality %s (kind %s) is made from %s, but was given %s",
-             t->space.modality, t->kind->name, tsr_media_name(kind), given);
+    TSR_FAIL(TSR_EARG, "modality %s (kind %s) is made from %s, but was given %s", t->space.modality,
+             t->kind->name, tsr_media_name(kind), given);
 }
 
-tsr_status tsr_tokenizer_encode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
-                                const tsr_inputs *in, tsr_tokens *out)
+tsr_status tsr_tokenizer_encode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                                tsr_tokens *out)
 {
     tsr_tokens fresh = {0};
     tsr_status st = t->kind->encode(t, w, in, &fresh);
@@ -320,8 +321,8 @@ static tsr_status check_tokens(const tsr_tokenizer *t, const tsr_tokens *tokens)
                  want);
     for (size_t i = 0; i < tokens->count; i++)
         if (tokens->ids[i] >= s->codebook_size)
-            TSR_FAIL(TSR_EFORMAT, "%s: token %zu has id %u, outside the codebook of %u", s->modality,
-                     i, tokens->ids[i], s->codebook_size);
+            TSR_FAIL(TSR_EFORMAT, "%s: token %zu has id %u, outside the codebook of %u",
+                     s->modality, i, tokens->ids[i], s->codebook_size);
     return TSR_OK;
 }
 
@@ -339,8 +340,8 @@ tsr_status tsr_tokenizer_decode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
     return TSR_OK;
 }
 
-tsr_status tsr_tokenizer_target(const tsr_tokenizer *t, tsr_tokenizer_work *w,
-                                const tsr_inputs *in, tsr_media *out)
+tsr_status tsr_tokenizer_target(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                                tsr_media *out)
 {
     tsr_media fresh = {0};
     tsr_status st = t->kind->target(t, w, in, &fresh);

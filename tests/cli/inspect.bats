@@ -126,3 +126,29 @@ setup_file()
     contains "$errors" "ENOENT"
     exits 2 "$TESSERA_BUILD/doc/example"
 }
+
+@test "damaged shards are named and left out, the rest is shown: exit 3" {
+    needs jq
+    cp -r "$corpus" "$scratch/c"
+    printf 'garbage!' | dd of="$scratch/c/rgb-00001.h5" conv=notrunc status=none
+    exits 3 "$tessera" inspect --json "$scratch/c"
+    contains "$errors" "c/rgb-00001.h5: is not a readable HDF5 file"
+    contains "$errors" "1 shard file could not be read"
+    whole=$("$tessera" inspect --json "$corpus" | jq -c '[.modalities[] | select(.modality != "rgb")]')
+    [ "$(jq -c '[.modalities[] | select(.modality != "rgb")]' <<<"$output")" = "$whole" ]
+    jq -e '.modalities[] | select(.modality == "rgb") | .tokens > 0' <<<"$output"
+    exits 3 "$tessera" inspect "$scratch/c"
+    exits 1 "$tessera" info "$scratch/c/rgb-00001.h5"
+    contains "$errors" "HDF5"
+}
+
+@test "files and folders that are none of ours are told so" {
+    printf 'just some words' >"$scratch/x.yaml"
+    exits 4 "$tessera" info "$scratch/x.yaml" "$corpus"
+    contains "$errors" "is neither a corpus, a shard, a tokenizer nor a safetensors file"
+    exits 2 "$tessera" info "$corpus/manifest.json"
+    contains "$errors" "give its folder"
+    mkdir "$scratch/none"
+    exits 1 "$tessera" inspect "$scratch/none"
+    contains "$errors" "none: is no corpus: it has no manifest.json"
+}
