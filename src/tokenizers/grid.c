@@ -175,6 +175,7 @@ static tsr_status open_grid(tsr_tokenizer *t, const tsr_kind_file *file)
         TSR_GO(published_settings(t, tsr_vqvae_info_of(model), &published));
     tsr_settings s = {file->settings ? file->settings : published, g->settings, file->path};
     TSR_GO(configure(g, &s, tsr_vqvae_info_of(model)->height));
+    TSR_GO(tsr_settings_check(&s, tsr_grid_recipe_keys)); /* of a later version, perhaps */
     TSR_GO(complete(t, g, file->path));
     TSR_GO(tsr_hash_file(file->path, &t->space.tokenizer));
 out:

@@ -125,6 +125,7 @@ static tsr_status open_audio(tsr_tokenizer *t, const tsr_kind_file *file)
     TSR_TRY(start(t, &a));
     tsr_settings s = {file->settings, a->settings, file->path};
     TSR_TRY(configure(a, &s));
+    TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys)); /* of a later version, perhaps */
     TSR_TRY(tsr_vqvae_open(file->path, 0, &a->model));
     TSR_TRY(complete(t, a, file->path));
     return tsr_hash_file(file->path, &t->space.tokenizer);

@@ -68,8 +68,8 @@ tsr_status tsr_setting_word(const tsr_settings *s, const char *key, const char *
              near ? "did you mean" : "the default is", near ? near : words[fallback]);
 }
 
-tsr_status tsr_setting_size(const tsr_settings *s, const char *key, long long fallback,
-                            long long lo, long long hi, size_t out[2])
+tsr_status tsr_setting_size(const tsr_settings *s, const char *key, long long fallback, long long lo,
+                            long long hi, size_t out[2])
 {
     const json_t *v = json_object_get(s->config, key);
     json_int_t h = fallback, w = fallback;
@@ -78,8 +78,8 @@ tsr_status tsr_setting_size(const tsr_settings *s, const char *key, long long fa
     else if (v && json_unpack((json_t *)(uintptr_t)v, "[II!]", &h, &w) != 0)
         TSR_FAIL(TSR_ECONFIG, "%s: \"%s\" must be one size or [height, width]", s->origin, key);
     if (h < lo || h > hi || w < lo || w > hi)
-        TSR_FAIL(TSR_ECONFIG, "%s: \"%s\" is [%lld, %lld], allowed are %lld to %lld", s->origin,
-                 key, (long long)h, (long long)w, lo, hi);
+        TSR_FAIL(TSR_ECONFIG, "%s: \"%s\" is [%lld, %lld], allowed are %lld to %lld", s->origin, key,
+                 (long long)h, (long long)w, lo, hi);
     TSR_TRY(tsr_json_set(s->kept, key, json_pack("[II]", h, w)));
     out[0] = (size_t)h;
     out[1] = (size_t)w;
@@ -100,18 +100,21 @@ static tsr_status refuse(const tsr_settings *s, const char *unknown)
     const char *known[MOST], *key;
     size_t n = 0;
     json_t *value;
-    json_object_foreach(s->kept, key, value) if (n < MOST) known[n++] = key;
+    json_object_foreach(s->kept, key, value)
+        if (n < MOST)
+            known[n++] = key;
     const char *near = tsr_suggest(unknown, known, n);
-    TSR_FAIL(TSR_ECONFIG, "%s: a tokenizer of this kind has no setting \"%.60s\"%s%s%s", s->origin,
-             unknown, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    TSR_FAIL(TSR_ECONFIG, "%s: a tokenizer of this kind has no setting \"%.60s\"%s%s%s",
+             s->origin, unknown, near ? "; did you mean \"" : "", near ? near : "",
+             near ? "\"?" : "");
 }
 
 tsr_status tsr_settings_check(const tsr_settings *s, const char *const *others)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)s->config, key,
-                        value) if (!json_object_get(s->kept, key) &&
-                                   !is_other(key, others)) return refuse(s, key);
+    json_object_foreach((json_t *)(uintptr_t)s->config, key, value)
+        if (!json_object_get(s->kept, key) && !is_other(key, others))
+            return refuse(s, key);
     return TSR_OK;
 }

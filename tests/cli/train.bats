@@ -54,6 +54,11 @@ stop()
     train 0 a --json
     jq -e '.steps == 60 and .metric == "absrel" and .codebook_size == 32' <<<"$output"
     stat -c %Y.%i "$scratch/a.safetensors" | diff - "$scratch/before"
+    # A setting that this version does not know would give other tokens: refused. Same length.
+    sed 's/\\"background\\"/\\"backgrounx\\"/' "$scratch/a.safetensors" >"$scratch/later.safetensors"
+    cmp -s "$scratch/a.safetensors" "$scratch/later.safetensors" && return 1
+    exits 2 "$tessera" encode -t "$scratch/later.safetensors" "$scratch/depth.yaml"
+    contains "$errors" 'later.safetensors: a tokenizer of this kind has no setting "backgrounx"'
 }
 
 @test "stopped and killed runs end with the same bytes" {
