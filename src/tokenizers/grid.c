@@ -98,31 +98,37 @@ static tsr_status complete(tsr_tokenizer *t, tsr_grid *g, const char *origin)
 
 /* ---- creating, opening, writing ---------------------------------------------------------------*/
 
+tsr_status tsr_grid_model(const json_t *config, const char *origin, uint64_t seed,
+                          const tsr_train_shape *shape, tsr_vqvae **out)
+{
+    tsr_vqvae_config c;
+    const json_t *section = json_object_get(config, "model");
+    json_t *model = section ? json_deep_copy(section) : json_object();
+    const char *planes = shape->classes ? "n_labels" : "n_channels";
+    size_t count = shape->classes ? shape->classes : shape->channels;
+    if (!model)
+        TSR_FAIL(TSR_ENOMEM, "no memory for a model's settings");
+    tsr_status st = TSR_OK;
+    TSR_GO(tsr_json_set(model, "image_height", json_integer((json_int_t)shape->height)));
+    TSR_GO(tsr_json_set(model, "image_width", json_integer((json_int_t)shape->width)));
+    TSR_GO(tsr_json_set(model, planes, json_integer((json_int_t)count)));
+    TSR_GO(tsr_vqvae_config_read(model, origin, &c));
+    TSR_GO(tsr_vqvae_create(&c, seed, out));
+out:
+    json_decref(model);
+    return st;
+}
+
 static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *origin, uint64_t seed)
 {
     tsr_grid *g;
-    tsr_vqvae_config c;
-    const json_t *section = json_object_get(config, "model");
     TSR_TRY(start(t, &g));
     tsr_settings s = {config, g->settings, origin};
     TSR_TRY(configure(g, &s, 128));
     TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys));
-    json_t *model = section ? json_deep_copy(section) : json_object();
-    if (!model)
-        TSR_FAIL(TSR_ENOMEM, "no memory for a model's settings");
-    tsr_status st = TSR_OK;
-    TSR_GO(tsr_json_set(model, "image_height", json_integer((json_int_t)g->height)));
-    TSR_GO(tsr_json_set(model, "image_width", json_integer((json_int_t)g->width)));
-    if (g->classes)
-        TSR_GO(tsr_json_set(model, "n_labels", json_integer((json_int_t)g->classes)));
-    else
-        TSR_GO(tsr_json_set(model, "n_channels", json_integer((json_int_t)g->channels)));
-    TSR_GO(tsr_vqvae_config_read(model, origin, &c));
-    TSR_GO(tsr_vqvae_create(&c, seed, &g->model));
-    TSR_GO(complete(t, g, origin));
-out:
-    json_decref(model);
-    return st;
+    const tsr_train_shape shape = {g->channels, g->height, g->width, g->classes, 0};
+    TSR_TRY(tsr_grid_model(config, origin, seed, &shape, &g->model));
+    return complete(t, g, origin);
 }
 
 /* Settings that published 4M files leave out, by kind. */

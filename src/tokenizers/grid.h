@@ -7,6 +7,7 @@
 #include "dsp/resize.h"
 #include "tokenizers/kind.h"
 #include "tokenizers/setting.h"
+#include "tokenizers/trainable.h"
 #include "vqvae/vqtrain.h"
 #include "vqvae/vqvae.h"
 
@@ -67,6 +68,10 @@ extern const char *const tsr_grid_recipe_keys[];
 
 /* The precision setting as the engine's. */
 TSR_USE tsr_status tsr_grid_precision(const tsr_settings *s, tsr_precision *out);
+
+/* A new model from the recipe's section "model", for items of `shape` (patch is not looked at). */
+TSR_USE tsr_status tsr_grid_model(const json_t *config, const char *origin, uint64_t seed,
+                                  const tsr_train_shape *shape, tsr_vqvae **out);
 
 /* Write a network tokenizer: the model, and the settings as metadata key "tessera". */
 TSR_USE tsr_status tsr_grid_write(const tsr_vqvae *model, const json_t *settings, const char *path);

@@ -97,25 +97,13 @@ static tsr_status complete(tsr_tokenizer *t, audio *a, const char *origin)
 static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *origin, uint64_t seed)
 {
     audio *a;
-    tsr_vqvae_config c;
-    const json_t *section = json_object_get(config, "model");
     TSR_TRY(start(t, &a));
     tsr_settings s = {config, a->settings, origin};
     TSR_TRY(configure(a, &s));
     TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys));
-    json_t *model = section ? json_deep_copy(section) : json_object();
-    if (!model)
-        TSR_FAIL(TSR_ENOMEM, "no memory for a model's settings");
-    tsr_status st = TSR_OK;
-    TSR_GO(tsr_json_set(model, "image_height", json_integer((json_int_t)a->frames)));
-    TSR_GO(tsr_json_set(model, "image_width", json_integer((json_int_t)a->spec.bands)));
-    TSR_GO(tsr_json_set(model, "n_channels", json_integer(1)));
-    TSR_GO(tsr_vqvae_config_read(model, origin, &c));
-    TSR_GO(tsr_vqvae_create(&c, seed, &a->model));
-    TSR_GO(complete(t, a, origin));
-out:
-    json_decref(model);
-    return st;
+    const tsr_train_shape shape = {1, a->frames, a->spec.bands, 0, 0};
+    TSR_TRY(tsr_grid_model(config, origin, seed, &shape, &a->model));
+    return complete(t, a, origin);
 }
 
 static tsr_status open_audio(tsr_tokenizer *t, const tsr_kind_file *file)
