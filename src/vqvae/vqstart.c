@@ -288,8 +288,9 @@ static tsr_status check(const tsr_vqvae *m, size_t n)
     if (info->labels > 1024)
         TSR_FAIL(TSR_ECONFIG, "%zu classes are too many to start from principal components",
                  info->labels);
-    if (n < info->codes || n < info->code_width)
-        TSR_FAIL(TSR_EARG, "%zu patches for %zu codes; there must be more", n, info->codes);
+    if (n < info->code_width)
+        TSR_FAIL(TSR_EARG, "%zu patches for latents of %zu numbers; there must be more", n,
+                 info->code_width);
     return TSR_OK;
 }
 

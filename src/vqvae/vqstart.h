@@ -21,6 +21,7 @@
  *
  * patches   [n, dim] what the decoder should give for one patch, dim = planes * P * P in the order
  *           (plane * P + y) * P + x; label models: one plane a class, 1 where the class is
+ *           n >= Z; with fewer patches than codes some codes repeat, and training revives them
  * latents_per_step  rows the codebook sees in a training step, for its moving averages
  *
  * Logits of label models are 6 where the class is certain and 0 where it is excluded.
