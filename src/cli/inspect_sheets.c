@@ -6,6 +6,7 @@
 #include "cli/inspect.h"
 #include "cli/picture.h"
 #include "codecs/codec.h"
+#include "pipeline/onefile.h"
 #include "pipeline/source.h"
 
 #include <string.h>
@@ -57,7 +58,8 @@ static tsr_status add_original(const sheet *s, uint64_t sample, tsr_image *out)
     if (!source_find(s->source, key, &at) || !tsr_source_path(s->source, at, 0))
         goto out;
     TSR_GO(tsr_corpus_view(s->corpus, sample, 0, &view));
-    TSR_GO(tsr_source_read(s->source, at, 0, NULL, &file));
+    tsr_read_options read = tsr_kind_options(kind);
+    TSR_GO(tsr_source_read(s->source, at, 0, &read, &file));
     tsr_inputs inputs = {.media = {&file}, .count = 1, .view = view.crop.height ? &view : NULL};
     if (s->tool)
         TSR_GO(tsr_tokenizer_target(s->tool->tokenizer, s->tool->work, &inputs, &target));

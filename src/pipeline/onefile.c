@@ -8,10 +8,14 @@
 
 #define MAX_FILES 4
 
+tsr_read_options tsr_kind_options(const char *kind)
+{
+    return (tsr_read_options){.palette_indices = strcmp(kind, "label") == 0};
+}
+
 tsr_read_options tsr_onefile_options(const tsr_tokenizer *t)
 {
-    int labels = strcmp(tsr_tokenizer_kind_name(t), "label") == 0;
-    return (tsr_read_options){.palette_indices = labels};
+    return tsr_kind_options(tsr_tokenizer_kind_name(t));
 }
 
 tsr_status tsr_onefile_read(const tsr_tokenizer *t, const char *const *paths, size_t n,

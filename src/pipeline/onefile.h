@@ -7,6 +7,9 @@
 #include "codecs/codec.h"
 #include "tokenizers/tokenizer.h"
 
+/* How files are read for a kind of tokenizer ("label": palette pictures give indices, not colours). */
+tsr_read_options tsr_kind_options(const char *kind);
+
 /* How files are read for a tokenizer: label maps keep the indices of palette pictures; all else is
  * default. */
 tsr_read_options tsr_onefile_options(const tsr_tokenizer *t);

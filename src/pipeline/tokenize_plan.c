@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "pipeline/onefile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,7 +183,7 @@ static tsr_status open_modalities(tsr_task *t)
         if (st != TSR_OK)
             return tsr_context(st, "modality %s", name);
         m->crops = crops_of(t, section, m);
-        m->palette_indices = strcmp(tsr_tokenizer_kind_name(m->tokenizer), "label") == 0;
+        m->palette_indices = tsr_onefile_options(m->tokenizer).palette_indices;
     }
     return TSR_OK;
 }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "pipeline/onefile.h"
 #include "pipeline/trainrun.h"
 
 #include <string.h>
@@ -95,7 +96,7 @@ static tsr_status open_split(tsr_trainrun *run, const char *split_key, size_t li
         .n_folders = n,
         .limit = limit,
         .cache_bytes = (size_t)tsr_recipe_int(r, "data.cache_mib", 0) << 20,
-        .read = {.palette_indices = strcmp(run->kind, "label") == 0},
+        .read = tsr_kind_options(run->kind),
     };
     return tsr_dataset_open(&spec, out);
 }
