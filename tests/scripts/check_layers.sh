@@ -15,7 +15,8 @@ BEGIN {
     allowed["tokenizers"] = "vqvae dsp types base"
     allowed["trainer"] = "nn shards types base"
     allowed["pipeline"] = "codecs tokenizers vqvae shards types base"
-    allowed["cli"] = "pipeline trainer codecs tokenizers vqvae shards nn dsp types base"
+    allowed["tasks"] = "pipeline trainer codecs tokenizers vqvae shards nn dsp types base"
+    allowed["cli"] = "tasks pipeline trainer codecs tokenizers vqvae shards nn dsp types base"
     for (layer in allowed) {
         may[layer, layer] = 1
         n = split(allowed[layer], names, " ")

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The masked any-to-any model: an encoder-decoder over tokens of many modalities.
+ *
+ * Names and shapes of its tensors are those of the published 4M checkpoints, so that files go both
+ * ways. Tensors that are tied in training (decoder token_emb and to_logits; mod_emb of both sides)
+ * are one parameter here and are stored under both names.
+ * Source   Mizrahi et al. 2023, arXiv:2312.06647; Bachmann et al. 2024, arXiv:2406.09406. */
+#ifndef TSR_TRAINER_FM_H
+#define TSR_TRAINER_FM_H
+
+#include "base/json.h"
+#include "base/status.h"
+#include "nn/params.h"
+#include "trainer/modality.h"
+
+typedef struct tsr_fm_config {
+    size_t dim, encoder_depth, decoder_depth, heads; /* head width = dim / heads, published: 64 */
+    double mlp_ratio; /* hidden width: trunc(dim ratio), gated trunc(2 trunc(dim ratio) / 3) */
+    int gated_mlp;    /* SiLU gate without, or plain GELU with biases, as published */
+    int gelu;         /* activation GELU instead of SiLU */
+    int qkv_bias, proj_bias, mlp_bias, norm_bias, qk_norm;
+    size_t registers; /* learned tokens in front of every input */
+    int shared_vocabulary; /* one embedding and one head over all global ids, instead of one each */
+    int image_size, patch_size; /* kept for the published metadata */
+    tsr_mods mods;
+} tsr_fm_config;
+
+/* Sizes by name: tiny, small, base, large, xlarge, or a published family name such as
+ * "fm_base_12e_12d_swiglu_nobias"; modalities are left alone. Errors: TSR_ECONFIG with the names
+ * there are. */
+TSR_USE tsr_status tsr_fm_preset(const char *name, tsr_fm_config *c);
+
+/* Sizes fit together. Errors: TSR_ECONFIG naming the setting. */
+TSR_USE tsr_status tsr_fm_config_check(const tsr_fm_config *c);
+
+typedef struct tsr_fm tsr_fm;
+
+/* A new model, initialised as published (spec of the reference: N(0, 0.02^2) tables, Xavier linears,
+ * heads U(+-sqrt(6 / (V + D)))). Errors: those of the check, TSR_ENOMEM. */
+TSR_USE tsr_status tsr_fm_create(const tsr_fm_config *c, uint64_t seed, tsr_fm **out);
+void tsr_fm_destroy(tsr_fm *m);
+
+/* Read a model file: one of ours, or a published one (sizes from metadata and shapes, modalities
+ * from their names). All that is missing, misshapen or too much is named in one message.
+ * Errors   TSR_ENOENT, TSR_EFORMAT, TSR_EMISMATCH, TSR_EUNSUPPORTED. */
+TSR_USE tsr_status tsr_fm_open(const char *path, tsr_fm **out);
+
+/* Write by rename. `averaged`: the moving average of the weights where there is one. `extra`: JSON
+ * object kept as metadata "tessera" beside the configuration (vocabulary, provenance), or NULL.
+ * Errors: TSR_EIO, TSR_ENOMEM. */
+TSR_USE tsr_status tsr_fm_write(const tsr_fm *m, const char *path, int averaged,
+                                const json_t *extra);
+
+/* Borrowed until destroy. `extra` is the metadata object of the file read, or NULL. */
+const tsr_fm_config *tsr_fm_get_config(const tsr_fm *m);
+tsr_params *tsr_fm_params(const tsr_fm *m);
+const json_t *tsr_fm_extra(const tsr_fm *m);
+
+/* Everything a user asks: sizes, parameters (blocks, embeddings), modalities. Object; json_decref. */
+TSR_USE tsr_status tsr_fm_describe(const tsr_fm *m, json_t **out);
+
+#endif

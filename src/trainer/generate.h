@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Generation: any given modalities to a chain of targets.
+ *
+ * State: for each of several samples, what is known of each modality. Conditions are known wholly or
+ * in part; each target of the chain is predicted in turn and then counts as known. Grids are filled
+ * in steps (MaskGIT: all missing places are predicted and the surest kept; random order: places drawn
+ * at random are predicted together); sequences are written token by token with cached keys and values.
+ * Source   Mizrahi et al. 2023, arXiv:2312.06647, section 3.3 and appendix; Chang et al. 2022,
+ *          arXiv:2202.04200 (MaskGIT); Ho and Salimans 2022, arXiv:2207.12598 (guidance). */
+#ifndef TSR_TRAINER_GENERATE_H
+#define TSR_TRAINER_GENERATE_H
+
+#include "base/job.h"
+#include "base/status.h"
+#include "nn/graph.h"
+#include "trainer/example.h"
+#include "trainer/fm.h"
+
+typedef enum tsr_scheme {
+    TSR_SCHEME_MASKGIT,
+    TSR_SCHEME_ROAR,          /* random order, autoregressive over steps */
+    TSR_SCHEME_AUTOREGRESSIVE, /* sequences */
+} tsr_scheme;
+
+typedef enum tsr_token_schedule {
+    TSR_TOKENS_COSINE,
+    TSR_TOKENS_LINEAR,
+} tsr_token_schedule;
+
+typedef enum tsr_temperature_schedule {
+    TSR_TEMPERATURE_CONSTANT,
+    TSR_TEMPERATURE_LINEAR,
+    TSR_TEMPERATURE_ONEX, /* 1 / x^power, from T to the minimum */
+} tsr_temperature_schedule;
+
+/* One target of a chain. */
+typedef struct tsr_target {
+    size_t m; /* modality */
+    tsr_scheme scheme;
+    size_t steps;
+    tsr_token_schedule tokens;
+    double temperature;
+    tsr_temperature_schedule cooling;
+    double cool_to, power; /* onex: minimum and exponent, published 0.5 and 0.5 */
+    double top_k;          /* >= 1: count; in (0, 1): share of the vocabulary; 0: off */
+    double top_p;          /* 0: off */
+    double guidance;       /* logits = u + g (c - u); 1: conditional only */
+    size_t max_tokens;     /* sequences: at most so many; 0: the modality's */
+} tsr_target;
+
+/* Defaults that suit the modality: grids random order 8 steps, linear, temperature 1, top-p 0.9;
+ * sequences autoregressive at 0.3; guidance 1. */
+tsr_target tsr_target_defaults(const tsr_mods *mods, size_t m);
+
+typedef struct tsr_generator tsr_generator;
+
+typedef struct tsr_generator_spec {
+    size_t samples; /* generated side by side at most */
+    tsr_precision precision;
+    const tsr_target *chain;
+    size_t n_chain;
+    int grow;       /* finished targets join the guided conditions */
+    const double *weights; /* [mods] with several weighted conditions: w_i of each given modality,
+                              logits = u + sum w_i (c_i - u); NULL: one joint condition */
+    uint64_t seed;
+} tsr_generator_spec;
+
+/* The model is borrowed. Errors: TSR_ECONFIG for a chain that cannot be (a target that is no output,
+ * a scheme that does not fit the modality), TSR_ENOMEM. */
+TSR_USE tsr_status tsr_generator_create(tsr_fm *m, const tsr_generator_spec *spec,
+                                        tsr_generator **out);
+void tsr_generator_destroy(tsr_generator *g);
+
+/* Generate for n samples. given: [n][mods] what each sample has as condition (present 0: nothing).
+ * key: [n] identifies a sample and variant: its randomness is a function of (seed, key), not of its
+ * neighbours. The chain's results are read with tsr_generator_result.
+ * Errors   TSR_EARG, TSR_EFORMAT, TSR_ECANCEL. */
+TSR_USE tsr_status tsr_generator_run(tsr_generator *g, const tsr_held *const *given,
+                                     const uint64_t *key, size_t n, const tsr_job *job);
+
+/* Tokens of modality m of sample i after a run (conditions too). Borrowed until the next run.
+ * Sequences end before [EOS] if it was reached. */
+const uint32_t *tsr_generator_result(const tsr_generator *g, size_t i, size_t m, size_t *count);
+
+#endif

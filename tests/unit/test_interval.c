@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bootstrap intervals against the normal theory of means. */
+#include "testing.h"
+
+#include "base/rng.h"
+#include "tasks/interval.h"
+
+#include <math.h>
+
+/* 400 normal values: the interval is close to mean +- 1.96 sigma / sqrt n. */
+static void agrees_with_theory(void **state)
+{
+    (void)state;
+    enum { N = 400 };
+    double v[N], mean = 0.0, var = 0.0;
+    tsr_rng r;
+    tsr_interval i, again;
+    tsr_rng_init(&r, 1, TSR_RNG_TEST, 0);
+    for (int k = 0; k < N; k++)
+        mean += (v[k] = 3.0 + 2.0 * tsr_rng_normal(&r)) / N;
+    for (int k = 0; k < N; k++)
+        var += (v[k] - mean) * (v[k] - mean) / (N - 1);
+    assert_ok(tsr_interval_mean(v, NULL, N, 5, &i));
+    double half = 1.96 * sqrt(var / N);
+    assert_true(fabs(i.value - mean) < 1e-12);
+    assert_true(fabs(i.low - (mean - half)) < 0.15 * half);
+    assert_true(fabs(i.high - (mean + half)) < 0.15 * half);
+    assert_ok(tsr_interval_mean(v, NULL, N, 5, &again));
+    assert_memory_equal(&i, &again, sizeof i);
+}
+
+static void weights_select_and_scale(void **state)
+{
+    (void)state;
+    double v[] = {1.0, NAN, 4.0}, w[] = {3.0, 0.0, 1.0}, none[] = {0.0, 0.0, 0.0};
+    tsr_interval i;
+    assert_ok(tsr_interval_mean(v, w, 3, 1, &i));
+    assert_true(fabs(i.value - 1.75) < 1e-12);
+    assert_int_equal(i.samples, 2);
+    assert_true(i.low >= 1.0 && i.high <= 4.0);
+    assert_fails(TSR_ENUMERIC, tsr_interval_mean(v, NULL, 3, 1, &i));
+    assert_fails(TSR_EARG, tsr_interval_mean(v, none, 3, 1, &i));
+    assert_fails(TSR_EARG, tsr_interval_mean(v, NULL, 0, 1, &i));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(agrees_with_theory),
+        cmocka_unit_test(weights_select_and_scale),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
