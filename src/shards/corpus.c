@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "shards/layout.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -262,6 +263,30 @@ tsr_status tsr_corpus_read(tsr_corpus *c, const char *modality, uint64_t sample,
         TSR_TRY(st);
     }
     *out = t;
+    *present = p;
+    return TSR_OK;
+}
+
+tsr_status tsr_corpus_read_patches(tsr_corpus *c, const char *modality, uint64_t sample,
+                                   uint32_t crop, uint8_t *bytes, size_t size, tsr_present *present)
+{
+    const tsr_modality *m = tsr_manifest_modality(&c->manifest, modality);
+    const tsr_shard *s;
+    uint32_t number;
+    uint64_t row;
+    tsr_present p = TSR_MISSING;
+    if (m && (m->space.layout != TSR_LAYOUT_PATCHES || size != tsr_grid_ids(&m->space)))
+        TSR_FAIL(TSR_EARG, "%s: %zu bytes of patches asked of %s, which has %s of %u x %u x %u",
+                 c->path, size, modality, tsr_layout_name(m->space.layout), m->space.height,
+                 m->space.width, m->space.levels);
+    TSR_TRY(locate(c, sample, &number, &row));
+    TSR_TRY(tsr_corpus_get_shard(c, modality, number, &s));
+    if (s) {
+        p = tsr_shard_present(s, row);
+        tsr_status st = tsr_shard_read_bytes(s, row, crop, bytes);
+        tsr_corpus_put_shard(c, s);
+        TSR_TRY(st);
+    }
     *present = p;
     return TSR_OK;
 }

@@ -35,6 +35,14 @@ uint64_t tsr_corpus_split_count(const tsr_corpus *c, const char *split);
 TSR_USE tsr_status tsr_corpus_read(tsr_corpus *c, const char *modality, uint64_t sample,
                                    uint32_t crop, tsr_tokens *out, tsr_present *present);
 
+/* Patches of one sample as they are stored, without allocation or conversion: for training.
+ * bytes  [size], size = height * width * levels of the modality; see tsr_shard_read_bytes for the
+ *        order. Untouched unless *present is TSR_REAL.
+ * Errors   those of tsr_corpus_read, TSR_EARG for another size or layout. Thread-safe. */
+TSR_USE tsr_status tsr_corpus_read_patches(tsr_corpus *c, const char *modality, uint64_t sample,
+                                           uint32_t crop, uint8_t *bytes, size_t size,
+                                           tsr_present *present);
+
 /* Key of a sample (tsr_free), and its crop (any pointer may be NULL). Thread-safe. */
 TSR_USE tsr_status tsr_corpus_key(tsr_corpus *c, uint64_t sample, char **key);
 TSR_USE tsr_status tsr_corpus_view(tsr_corpus *c, uint64_t sample, uint32_t crop, tsr_view *view);

@@ -184,9 +184,8 @@ static tsr_status put_sequence(hid_t file, const char *name, const tsr_modality 
 {
     char where[TSR_NAME_CHARS + 16];
     uint64_t rows = p->samples * m->crops + 1, *lengths;
-    piece_list v = {m->space.modality, "/tokens", H5T_STD_U16LE, 1, {offsets[rows - 1]}, NULL};
-    if (tsr_id_bytes(m->space.codebook_size) == 4)
-        v.type = H5T_STD_U32LE;
+    piece_list v = {m->space.modality, "/tokens", tsr_h5_token_type(&m->space), 1,
+                    {offsets[rows - 1]}, NULL};
     TSR_TRY(tsr_alloc(&lengths, p->m->n_shards, sizeof *lengths));
     uint64_t at = 0;
     for (size_t i = 0; i < p->m->n_shards; i++) {
@@ -206,9 +205,7 @@ static tsr_status put_grid(hid_t file, const char *name, const tsr_modality *m, 
                            hid_t *set)
 {
     tsr_shard_info whole = {.space = m->space, .samples = p->samples, .crops = m->crops};
-    piece_list v = {m->space.modality, "/tokens", H5T_STD_U16LE, 0, {0}, NULL};
-    if (tsr_id_bytes(m->space.codebook_size) == 4)
-        v.type = H5T_STD_U32LE;
+    piece_list v = {m->space.modality, "/tokens", tsr_h5_token_type(&m->space), 0, {0}, NULL};
     v.ndim = tsr_grid_shape(&whole, v.dims);
     return put_rows(file, name, &v, p, set);
 }

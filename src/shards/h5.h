@@ -45,6 +45,9 @@ TSR_USE tsr_status tsr_h5_put_text(hid_t loc, const char *name, const char *text
 TSR_USE tsr_status tsr_h5_put_pair(hid_t loc, const char *name, uint32_t a, uint32_t b,
                                    const char *path);
 
+/* Type of /tokens in the file: borrowed, H5T_STD_U8LE, U16LE or U32LE. */
+hid_t tsr_h5_token_type(const tsr_token_space *s);
+
 /* The attributes of /tokens. */
 TSR_USE tsr_status tsr_h5_put_space(hid_t set, const tsr_token_space *s, const char *path);
 

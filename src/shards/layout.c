@@ -7,26 +7,18 @@
 
 #include <string.h>
 
-static const char *const layouts[] = {
-    [TSR_LAYOUT_GRID] = "grid",
-    [TSR_LAYOUT_SEQUENCE] = "sequence",
-};
-
-const char *tsr_layout_name(tsr_layout l)
+/* Patches have values, not codes: no range, and nothing of them is free but grid and patch size. */
+static tsr_status check_patches(const tsr_token_space *s, const char *origin)
 {
-    return layouts[l];
-}
-
-tsr_status tsr_layout_parse(const char *name, const char *origin, tsr_layout *out)
-{
-    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
-        if (strcmp(layouts[i], name) == 0) {
-            *out = (tsr_layout)i;
-            return TSR_OK;
-        }
-    }
-    TSR_FAIL(TSR_EFORMAT, "%s: layout \"%.40s\" is neither \"grid\" nor \"sequence\"", origin,
-             name);
+    if (tsr_space_patch(s) == 0)
+        TSR_FAIL(TSR_EFORMAT, "%s: %u levels are not the bytes of a square RGB patch (P x P x %u)",
+                 origin, s->levels, TSR_PATCH_CHANNELS);
+    if (s->codebook_size != TSR_PATCH_VALUES || s->base != 0 || s->vocabulary[0])
+        TSR_FAIL(TSR_EFORMAT,
+                 "%s: patches have codebook size %u, base 0 and no vocabulary; here are %u, %u and "
+                 "\"%s\"",
+                 origin, TSR_PATCH_VALUES, s->codebook_size, s->base, s->vocabulary);
+    return TSR_OK;
 }
 
 tsr_status tsr_shard_info_check(const tsr_shard_info *info, const char *origin)
@@ -47,6 +39,8 @@ tsr_status tsr_shard_info_check(const tsr_shard_info *info, const char *origin)
                  s->codebook_size, s->base);
     if (s->layout == TSR_LAYOUT_SEQUENCE && (s->height != 1 || s->width != 1 || s->levels != 1))
         TSR_FAIL(TSR_EFORMAT, "%s: a sequence has grid 1, 1 and one level", origin);
+    if (s->layout == TSR_LAYOUT_PATCHES)
+        TSR_TRY(check_patches(s, origin));
     TSR_TRY(tsr_mul_size(s->height, s->width, &ids));
     TSR_TRY(tsr_mul_size(ids, s->levels, &ids));
     if (ids < 1 || ids > TSR_SHARD_MAX_ROW)
@@ -60,9 +54,11 @@ size_t tsr_grid_ids(const tsr_token_space *s)
     return (size_t)s->height * s->width * s->levels;
 }
 
-size_t tsr_id_bytes(uint32_t codebook_size)
+size_t tsr_id_bytes(const tsr_token_space *s)
 {
-    return codebook_size <= 65536 ? 2 : 4;
+    if (s->layout == TSR_LAYOUT_PATCHES)
+        return 1;
+    return s->codebook_size <= 65536 ? 2 : 4;
 }
 
 int tsr_grid_shape(const tsr_shard_info *info, uint64_t dims[4])

@@ -79,7 +79,7 @@ static tsr_range *find_range(const tsr_manifest *m, const char *name)
 
 static int wants(const tsr_token_space *s, const tsr_range *r)
 {
-    return s->codebook_size == r->size && strcmp(s->vocabulary, r->name) == 0;
+    return tsr_space_has_codes(s) && s->codebook_size == r->size && strcmp(s->vocabulary, r->name) == 0;
 }
 
 /* Give up ranges that neither a modality nor one of the `n` to come uses; the hole stays. */
@@ -142,17 +142,18 @@ static tsr_status add_range(tsr_manifest *m, const tsr_token_space *s, uint32_t 
 static tsr_status add_modality(tsr_manifest *m, const tsr_modality *fresh, uint32_t end)
 {
     tsr_token_space s = fresh->space;
-    const tsr_range *r = find_range(m, s.vocabulary);
+    int coded = tsr_space_has_codes(&s);
+    const tsr_range *r = coded ? find_range(m, s.vocabulary) : NULL;
     if (r && r->size != s.codebook_size)
         TSR_FAIL(TSR_EMISMATCH,
                  "modality %s has %u codes, but the range \"%s\" of this corpus has "
                  "%u",
                  s.modality, s.codebook_size, s.vocabulary, r->size);
-    if (!r) {
+    if (coded && !r) {
         uint32_t now = tsr_manifest_vocabulary(m);
         TSR_TRY(add_range(m, &s, now > end ? now : end));
     }
-    s.base = find_range(m, s.vocabulary)->base;
+    s.base = coded ? find_range(m, s.vocabulary)->base : 0;
     TSR_TRY(tsr_room(&m->modalities, m->n_modalities, &m->cap_modalities, sizeof *m->modalities));
     m->modalities[m->n_modalities++] =
         (tsr_modality){s, fresh->crops, json_incref(fresh->description)};

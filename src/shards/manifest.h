@@ -78,7 +78,7 @@ const tsr_modality *tsr_manifest_modality(const tsr_manifest *m, const char *nam
 const tsr_file_entry *tsr_manifest_file(const tsr_shard_entry *s, const char *modality);
 
 /* Add or replace modalities: each space gets its base (ranges that exist never move; in a manifest
- * without ranges "text" comes first), entries of replaced ones are removed. A modality that is
+ * without ranges "text" comes first; patches have no range), entries of replaced ones are removed. A modality that is
  * there with an equal space is left as it is. modalities  [n], descriptions are copied by reference
  * Errors   TSR_EMISMATCH shared range of another size, TSR_ELIMIT, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_manifest_set_modalities(tsr_manifest *m, const tsr_modality *modalities,

@@ -65,6 +65,8 @@ static tsr_status modality_to_json(const tsr_modality *m, json_t *all)
     TSR_TRY(
         tsr_json_set(o, "grid", json_pack("[I,I]", (json_int_t)s->height, (json_int_t)s->width)));
     TSR_TRY(set_number(o, "levels", s->levels));
+    if (s->layout == TSR_LAYOUT_PATCHES)
+        TSR_TRY(set_number(o, "patch_size", tsr_space_patch(s)));
     TSR_TRY(set_number(o, "crops", m->crops));
     TSR_TRY(set_number(o, "codebook_size", s->codebook_size));
     TSR_TRY(tsr_json_set(o, "vocabulary", json_string(s->vocabulary)));
@@ -234,9 +236,11 @@ static tsr_status ranges_from_json(const json_t *root, const char *origin, tsr_m
     return TSR_OK;
 }
 
-/* Base and size of the modality's range. */
+/* Base and size of the modality's range; patches have none. */
 static tsr_status place(const tsr_manifest *m, tsr_token_space *s, const char *origin)
 {
+    if (!tsr_space_has_codes(s))
+        return TSR_OK;
     for (size_t i = 0; i < m->n_ranges; i++) {
         if (strcmp(m->ranges[i].name, s->vocabulary) != 0)
             continue;
@@ -248,6 +252,17 @@ static tsr_status place(const tsr_manifest *m, tsr_token_space *s, const char *o
     }
     TSR_FAIL(TSR_EFORMAT, "%s: modality %s belongs to range \"%s\", which is not listed", origin,
              s->modality, s->vocabulary);
+}
+
+/* The member that repeats what levels say has to agree with them. */
+static tsr_status get_patch_size(const json_t *o, const tsr_token_space *s, const char *origin)
+{
+    uint32_t patch;
+    TSR_TRY(get_u32(o, "patch_size", origin, &patch));
+    if (patch != tsr_space_patch(s))
+        TSR_FAIL(TSR_EFORMAT, "%s: modality %s: \"patch_size\" %u does not fit %u levels", origin,
+                 s->modality, patch, s->levels);
+    return TSR_OK;
 }
 
 static tsr_status modality_from_json(const char *name, const json_t *o, const char *origin,
@@ -273,6 +288,8 @@ static tsr_status modality_from_json(const char *name, const json_t *o, const ch
     TSR_TRY(get_u32(o, "codebook_size", origin, &s->codebook_size));
     TSR_TRY(get_name(o, "vocabulary", origin, s->vocabulary));
     TSR_TRY(get_digest(o, "tokenizer", origin, &s->tokenizer));
+    if (s->layout == TSR_LAYOUT_PATCHES)
+        TSR_TRY(get_patch_size(o, s, origin));
     TSR_TRY(place(m, s, origin));
     tsr_shard_info probe = {.space = *s, .samples = 1, .crops = fresh.crops};
     TSR_TRY(tsr_shard_info_check(&probe, origin));

@@ -23,6 +23,17 @@ struct tsr_shard {
     uint64_t failures;
 };
 
+/* The attribute that repeats what levels say has to agree with them. */
+static tsr_status check_patch_size(hid_t tokens, const char *path, const tsr_token_space *s)
+{
+    uint32_t patch;
+    TSR_TRY(tsr_h5_get_u32(tokens, "patch_size", path, &patch));
+    if (patch != tsr_space_patch(s))
+        TSR_FAIL(TSR_EFORMAT, "%s: \"patch_size\" %u does not fit %u levels", path, patch,
+                 s->levels);
+    return TSR_OK;
+}
+
 static tsr_status read_info(hid_t file, hid_t tokens, const char *path, tsr_shard_info *info)
 {
     char text[TSR_NAME_CHARS];
@@ -52,6 +63,8 @@ static tsr_status read_info(hid_t file, hid_t tokens, const char *path, tsr_shar
     s->height = grid[0];
     s->width = grid[1];
     TSR_TRY(tsr_h5_get_u32(tokens, "levels", path, &s->levels));
+    if (s->layout == TSR_LAYOUT_PATCHES)
+        TSR_TRY(check_patch_size(tokens, path, s));
     TSR_TRY(tsr_h5_get_u32(tokens, "codebook_size", path, &s->codebook_size));
     TSR_TRY(tsr_h5_get_u32(tokens, "base", path, &s->base));
     TSR_TRY(tsr_h5_get_text(tokens, "vocabulary", path, s->vocabulary, sizeof s->vocabulary));
@@ -109,7 +122,7 @@ static tsr_status check_tokens(const tsr_shard *s)
 {
     uint64_t dims[4] = {s->tokens.count};
     int ndim = s->offsets ? 1 : tsr_grid_shape(&s->info, dims);
-    size_t bytes = tsr_id_bytes(s->info.space.codebook_size);
+    size_t bytes = tsr_id_bytes(&s->info.space);
     if (s->tokens.kind != H5T_INTEGER || s->tokens.is_signed || s->tokens.item_bytes != bytes)
         TSR_FAIL(TSR_EFORMAT, "%s: \"tokens\" should be unsigned integers of %zu bits", s->path,
                  8 * bytes);
@@ -249,69 +262,99 @@ static tsr_status read_bytes(const tsr_shard *s, uint64_t at, size_t bytes, char
     return TSR_OK;
 }
 
-/* ids were read into the end of the array as u16; spread them from the front. Reading stays ahead
- * of writing: item i is read at byte 2n + 2i and written at byte 4i. */
-static void widen(uint32_t *ids, size_t n)
+/* ids were read into the end of the array as u16 or u8; spread them from the front. Reading stays
+ * ahead of writing: item i is read at byte 2n + 2i (3n + i) and written at byte 4i. */
+static void widen(uint32_t *ids, size_t n, size_t size)
 {
-    const char *from = (const char *)ids + 2 * n;
-    for (size_t i = 0; i < n; i++) {
+    const unsigned char *from = (const unsigned char *)ids + (sizeof *ids - size) * n;
+    for (size_t i = 0; i < n && size == 1; i++)
+        ids[i] = from[i];
+    for (size_t i = 0; i < n && size == 2; i++) {
         uint16_t v;
         memcpy(&v, from + 2 * i, 2);
         ids[i] = v;
     }
 }
 
-/* Chunked files: whole samples for grids (the crop is picked out), items for sequences. */
-static tsr_status read_slow(const tsr_shard *s, uint64_t row, uint32_t crop, size_t n,
-                            uint32_t *ids)
+/* Chunked files: whole samples for grids (the crop is picked out), items for sequences. `type` is
+ * what items become in memory. */
+static tsr_status read_slow(const tsr_shard *s, uint64_t row, uint32_t crop, size_t n, hid_t type,
+                            void *into)
 {
-    uint32_t *sample = NULL;
+    char *sample = NULL;
     uint64_t at = flat_row(s, row, crop);
+    size_t bytes = n * H5Tget_size(type);
     tsr_status st = TSR_OK;
     if (!s->offsets && s->info.crops > 1)
-        TSR_TRY(tsr_alloc(&sample, n * s->info.crops, sizeof *sample));
+        TSR_TRY(tsr_alloc(&sample, bytes, s->info.crops));
     tsr_h5_enter();
     if (s->offsets)
-        st = tsr_h5_array_rows(&s->tokens, s->path, H5T_NATIVE_UINT32, s->offsets[at], n, ids);
+        st = tsr_h5_array_rows(&s->tokens, s->path, type, s->offsets[at], n, into);
     else
-        st = tsr_h5_array_rows(&s->tokens, s->path, H5T_NATIVE_UINT32, row, 1,
-                               sample ? sample : ids);
+        st = tsr_h5_array_rows(&s->tokens, s->path, type, row, 1, sample ? sample : into);
     tsr_h5_leave();
     if (st == TSR_OK && sample)
-        memcpy(ids, sample + crop * n, n * sizeof *ids);
+        memcpy(into, sample + crop * bytes, bytes);
     tsr_free(sample);
     return st;
+}
+
+/* The stored items as they are, [n] of tokens.item_bytes. */
+static tsr_status read_stored(const tsr_shard *s, uint64_t row, uint32_t crop, size_t n, void *into)
+{
+    size_t size = s->tokens.item_bytes;
+    uint64_t at = flat_row(s, row, crop), first = s->offsets ? s->offsets[at] : at * n;
+    return read_bytes(s, s->tokens.file_offset + first * size, n * size, into);
 }
 
 static tsr_status read_fast(const tsr_shard *s, uint64_t row, uint32_t crop, size_t n,
                             uint32_t *ids)
 {
     size_t size = s->tokens.item_bytes;
-    uint64_t at = flat_row(s, row, crop);
-    uint64_t first = s->offsets ? s->offsets[at] : at * n;
-    char *into = (char *)ids + n * (sizeof *ids - size);
-    TSR_TRY(read_bytes(s, s->tokens.file_offset + first * size, n * size, into));
-    if (size == 2)
-        widen(ids, n);
+    TSR_TRY(read_stored(s, row, crop, n, (char *)ids + n * (sizeof *ids - size)));
+    widen(ids, n, size);
     return TSR_OK;
 }
 
-tsr_status tsr_shard_read(const tsr_shard *s, uint64_t row, uint32_t crop, uint32_t *ids)
+static int is_fast(const tsr_shard *s)
+{
+    return s->fd >= 0 && s->tokens.contiguous;
+}
+
+static tsr_status check_place(const tsr_shard *s, uint64_t row, uint32_t crop)
 {
     if (row >= s->info.samples || (s->info.crops > 1 && crop >= s->info.crops))
         TSR_FAIL(TSR_EARG, "%s: sample %llu, crop %u of a file of %llu samples with %u crops",
                  s->path, (unsigned long long)row, crop, (unsigned long long)s->info.samples,
                  s->info.crops);
+    return TSR_OK;
+}
+
+tsr_status tsr_shard_read(const tsr_shard *s, uint64_t row, uint32_t crop, uint32_t *ids)
+{
+    TSR_TRY(check_place(s, row, crop));
     size_t n = tsr_shard_count(s, row, crop);
     if (n == 0)
         return TSR_OK;
-    TSR_TRY(s->fd >= 0 && s->tokens.contiguous ? read_fast(s, row, crop, n, ids)
-                                               : read_slow(s, row, crop, n, ids));
+    TSR_TRY(is_fast(s) ? read_fast(s, row, crop, n, ids)
+                       : read_slow(s, row, crop, n, H5T_NATIVE_UINT32, ids));
     for (size_t i = 0; i < n; i++)
         if (ids[i] >= s->info.space.codebook_size)
             TSR_FAIL(TSR_EFORMAT, "%s: sample %llu has id %u, the codebook has %u codes", s->path,
                      (unsigned long long)row, ids[i], s->info.space.codebook_size);
     return TSR_OK;
+}
+
+tsr_status tsr_shard_read_bytes(const tsr_shard *s, uint64_t row, uint32_t crop, uint8_t *bytes)
+{
+    TSR_TRY(check_place(s, row, crop));
+    if (s->info.space.layout != TSR_LAYOUT_PATCHES)
+        TSR_FAIL(TSR_EARG, "%s: holds tokens, not bytes of patches", s->path);
+    size_t n = tsr_shard_count(s, row, crop);
+    if (n == 0)
+        return TSR_OK;
+    return is_fast(s) ? read_stored(s, row, crop, n, bytes)
+                      : read_slow(s, row, crop, n, H5T_NATIVE_UINT8, bytes);
 }
 
 tsr_status tsr_shard_take(const tsr_shard *s, uint64_t row, uint32_t crop, tsr_tokens *out)

@@ -47,7 +47,7 @@ TSR_USE tsr_status tsr_shard_writer_create(const tsr_shard_info *info, tsr_shard
 void tsr_shard_writer_destroy(tsr_shard_writer *w);
 
 /* Tokens of all crops of sample `row`, copied. Safe from several threads for different rows.
- * tokens  [info.crops]; grids: count = height * width * levels each
+ * tokens  [info.crops]; grids, patches: count = height * width * levels each
  * Errors   TSR_EARG wrong count or an id that is not below the codebook size, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_shard_writer_put(tsr_shard_writer *w, uint64_t row,
                                         const tsr_tokens *tokens);
@@ -81,7 +81,7 @@ const tsr_shard_info *tsr_shard_get_info(const tsr_shard *s);
 /* row < samples. */
 tsr_present tsr_shard_present(const tsr_shard *s, uint64_t row);
 
-/* Number of ids of (row, crop), without reading them; 0 when not present. */
+/* Number of ids (patches: bytes) of (row, crop), without reading them; 0 when not present. */
 size_t tsr_shard_count(const tsr_shard *s, uint64_t row, uint32_t crop);
 
 /* Read the ids of (row, crop) into ids[tsr_shard_count()]; checked against the codebook size.
@@ -89,7 +89,14 @@ size_t tsr_shard_count(const tsr_shard *s, uint64_t row, uint32_t crop);
  * Errors   TSR_EARG row or crop out of range, TSR_EIO, TSR_EFORMAT an id too large. */
 TSR_USE tsr_status tsr_shard_read(const tsr_shard *s, uint64_t row, uint32_t crop, uint32_t *ids);
 
-/* The same into fresh storage (tsr_tokens_clear). */
+/* Patches: read the values of (row, crop) as they are stored into bytes[tsr_shard_count()], in the
+ * order patch (row-major), row in patch, column in patch, channel; nothing is written when the row
+ * is not present. One pread, no conversion. Thread-safe.
+ * Errors   TSR_EARG row or crop out of range, another layout; TSR_EIO. */
+TSR_USE tsr_status tsr_shard_read_bytes(const tsr_shard *s, uint64_t row, uint32_t crop,
+                                        uint8_t *bytes);
+
+/* The same as tsr_shard_read into fresh storage (tsr_tokens_clear). */
 TSR_USE tsr_status tsr_shard_take(const tsr_shard *s, uint64_t row, uint32_t crop, tsr_tokens *out);
 
 /* A row that failed, and why. */

@@ -16,7 +16,7 @@ struct tsr_shard_writer {
     size_t row_ids, id_bytes;
     unsigned char *present;
     char **reason;      /* [samples] */
-    char *grid;         /* grids: [samples, crops, row_ids], stored type */
+    char *grid;         /* grids, patches: [samples, crops, row_ids], stored type */
     tsr_tokens *ragged; /* sequences: [samples * crops] */
 };
 
@@ -29,7 +29,7 @@ tsr_status tsr_shard_writer_create(const tsr_shard_info *info, tsr_shard_writer 
     TSR_TRY(tsr_alloc(&w, 1, sizeof *w));
     w->info = *info;
     w->row_ids = tsr_grid_ids(&info->space);
-    w->id_bytes = tsr_id_bytes(info->space.codebook_size);
+    w->id_bytes = tsr_id_bytes(&info->space);
     TSR_GO(tsr_alloc(&w->present, info->samples, 1));
     TSR_GO(tsr_alloc(&w->reason, info->samples, sizeof *w->reason));
     if (info->space.layout == TSR_LAYOUT_SEQUENCE) {
@@ -67,7 +67,9 @@ static void narrow(const uint32_t *ids, size_t n, size_t id_bytes, char *into)
         memcpy(into, ids, n * 4);
         return;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && id_bytes == 1; i++)
+        into[i] = (char)ids[i];
+    for (size_t i = 0; i < n && id_bytes == 2; i++) {
         uint16_t v = (uint16_t)ids[i];
         memcpy(into + 2 * i, &v, 2);
     }
@@ -76,11 +78,11 @@ static void narrow(const uint32_t *ids, size_t n, size_t id_bytes, char *into)
 static tsr_status check_row(const tsr_shard_writer *w, uint64_t row, const tsr_tokens *t)
 {
     const tsr_token_space *s = &w->info.space;
-    size_t limit = s->layout == TSR_LAYOUT_GRID ? w->row_ids : TSR_SHARD_MAX_ROW;
-    if (t->count > limit || (s->layout == TSR_LAYOUT_GRID && t->count != limit))
+    size_t limit = w->grid ? w->row_ids : TSR_SHARD_MAX_ROW;
+    if (t->count > limit || (w->grid && t->count != limit))
         TSR_FAIL(TSR_EARG, "modality %s: row %llu has %zu ids where %zu are %s", s->modality,
                  (unsigned long long)row, t->count, limit,
-                 s->layout == TSR_LAYOUT_GRID ? "expected" : "the most");
+                 w->grid ? "expected" : "the most");
     for (size_t i = 0; i < t->count; i++)
         if (t->ids[i] >= s->codebook_size)
             TSR_FAIL(TSR_EARG, "modality %s: row %llu has id %u, the codebook has %u codes",
@@ -152,6 +154,12 @@ static tsr_status put_root(hid_t file, const tsr_shard_info *info, const char *p
     return tsr_h5_put_text(file, "keys_digest", digest, path);
 }
 
+hid_t tsr_h5_token_type(const tsr_token_space *s)
+{
+    size_t bytes = tsr_id_bytes(s);
+    return bytes == 1 ? H5T_STD_U8LE : bytes == 2 ? H5T_STD_U16LE : H5T_STD_U32LE;
+}
+
 tsr_status tsr_h5_put_space(hid_t set, const tsr_token_space *s, const char *path)
 {
     char digest[TSR_DIGEST_CHARS];
@@ -160,6 +168,8 @@ tsr_status tsr_h5_put_space(hid_t set, const tsr_token_space *s, const char *pat
     TSR_TRY(tsr_h5_put_text(set, "layout", tsr_layout_name(s->layout), path));
     TSR_TRY(tsr_h5_put_pair(set, "grid", s->height, s->width, path));
     TSR_TRY(tsr_h5_put_u32(set, "levels", s->levels, path));
+    if (s->layout == TSR_LAYOUT_PATCHES)
+        TSR_TRY(tsr_h5_put_u32(set, "patch_size", tsr_space_patch(s), path));
     TSR_TRY(tsr_h5_put_u32(set, "codebook_size", s->codebook_size, path));
     TSR_TRY(tsr_h5_put_u32(set, "base", s->base, path));
     TSR_TRY(tsr_h5_put_text(set, "vocabulary", s->vocabulary, path));
@@ -188,7 +198,7 @@ out:
 
 static tsr_status put_tokens(hid_t file, const tsr_shard_writer *w, const char *path)
 {
-    hid_t set, type = w->id_bytes == 2 ? H5T_STD_U16LE : H5T_STD_U32LE;
+    hid_t set, type = tsr_h5_token_type(&w->info.space);
     tsr_status st = TSR_OK;
     uint64_t dims[TSR_H5_DIMS], *offsets = NULL;
     char *flat = NULL;

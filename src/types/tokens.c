@@ -6,6 +6,58 @@
 
 #include <string.h>
 
+#define MAX_PATCH 4096u
+
+static const char *const layouts[] = {
+    [TSR_LAYOUT_GRID] = "grid",
+    [TSR_LAYOUT_SEQUENCE] = "sequence",
+    [TSR_LAYOUT_PATCHES] = "patches",
+};
+
+const char *tsr_layout_name(tsr_layout l)
+{
+    return layouts[l];
+}
+
+tsr_status tsr_layout_parse(const char *name, const char *origin, tsr_layout *out)
+{
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
+        if (strcmp(layouts[i], name) == 0) {
+            *out = (tsr_layout)i;
+            return TSR_OK;
+        }
+    }
+    TSR_FAIL(TSR_EFORMAT,
+             "%s: has layout \"%.40s\", this program knows \"grid\", \"sequence\" and \"patches\"",
+             origin, name);
+}
+
+int tsr_space_has_codes(const tsr_token_space *s)
+{
+    return s->layout != TSR_LAYOUT_PATCHES;
+}
+
+uint32_t tsr_space_patch(const tsr_token_space *s)
+{
+    uint32_t p = 1;
+    if (s->layout != TSR_LAYOUT_PATCHES)
+        return 0;
+    while (p < MAX_PATCH && p * p * TSR_PATCH_CHANNELS < s->levels)
+        p++;
+    return p * p * TSR_PATCH_CHANNELS == s->levels ? p : 0;
+}
+
+void tsr_space_set_patches(tsr_token_space *s, uint32_t height, uint32_t width, uint32_t patch)
+{
+    s->layout = TSR_LAYOUT_PATCHES;
+    s->height = height;
+    s->width = width;
+    s->levels = patch <= MAX_PATCH ? patch * patch * TSR_PATCH_CHANNELS : 0;
+    s->codebook_size = TSR_PATCH_VALUES;
+    s->base = 0;
+    s->vocabulary[0] = '\0';
+}
+
 tsr_status tsr_tokens_init(tsr_tokens *t, size_t count)
 {
     tsr_tokens fresh = {NULL, count};
@@ -32,7 +84,8 @@ int tsr_modality_name_ok(const char *name)
 static const tsr_token_space *sharer(const tsr_token_space *spaces, size_t i)
 {
     for (size_t j = 0; j < i; j++)
-        if (strcmp(spaces[j].vocabulary, spaces[i].vocabulary) == 0)
+        if (tsr_space_has_codes(&spaces[j]) &&
+            strcmp(spaces[j].vocabulary, spaces[i].vocabulary) == 0)
             return &spaces[j];
     return NULL;
 }
@@ -40,6 +93,10 @@ static const tsr_token_space *sharer(const tsr_token_space *spaces, size_t i)
 static tsr_status assign(tsr_token_space *spaces, size_t i, uint32_t *next)
 {
     const tsr_token_space *s = sharer(spaces, i);
+    if (!tsr_space_has_codes(&spaces[i])) {
+        spaces[i].base = 0;
+        return TSR_OK;
+    }
     if (s && s->codebook_size != spaces[i].codebook_size)
         TSR_FAIL(TSR_EMISMATCH,
                  "modalities %s and %s share vocabulary \"%s\" but have %u and %u codes",

@@ -28,22 +28,31 @@ class Shard:
         self.attrs = self.tokens.attrs
         self.keys_digest = text(f.attrs["keys_digest"])
         assert self.present.shape == (self.n,) and self.present.dtype == np.uint8
-        big = self.attrs["codebook_size"] > 65536
-        assert self.tokens.dtype == (np.dtype("<u4") if big else np.dtype("<u2"))
+        self.layout = text(self.attrs["layout"])
+        size = 1 if self.layout == "patches" else 4 if self.attrs["codebook_size"] > 65536 else 2
+        assert self.tokens.dtype == np.dtype("<u%d" % size)
         for name in ("tokens", "present"):
             assert f[name].chunks is None and f[name].compression is None
             assert f[name].id.get_offset() is not None or f[name].size == 0
         levels, (height, width) = int(self.attrs["levels"]), self.attrs["grid"]
-        if text(self.attrs["layout"]) == "grid":
+        assert ("patch_size" in self.attrs) == (self.layout == "patches")
+        if self.layout in ("grid", "patches"):
             shape = [self.n] + [self.k] * (self.k > 1) + [height * width] + [levels] * (levels > 1)
             assert self.tokens.shape == tuple(shape), self.tokens.shape
+            absent = self.tokens[np.flatnonzero(self.present != 1)]
+            assert not absent.any()
         else:
             o = f["offsets"][:]
             assert o.shape == (self.n * self.k + 1,) and o.dtype == np.uint64
+            assert self.layout == "sequence"
             assert o[0] == 0 and o[-1] == self.tokens.shape[0] and (o[1:] >= o[:-1]).all()
+        if self.layout == "patches":
+            assert levels == 3 * int(self.attrs["patch_size"]) ** 2
+            assert self.attrs["codebook_size"] == 256 and self.attrs["base"] == 0
+            assert text(self.attrs["vocabulary"]) == ""
 
     def row(self, i, crop):
-        if text(self.attrs["layout"]) == "grid":
+        if self.layout != "sequence":
             t = self.tokens[i]
             return (t[crop] if self.k > 1 else t).reshape(-1)
         a, b = self.file["offsets"][i * self.k + crop:i * self.k + crop + 2]
@@ -90,7 +99,12 @@ def by_file(folder, manifest):
             assert s.keys_digest == digest and text(s.attrs["modality"]) == name
             assert text(s.attrs["tokenizer"]) == modality["tokenizer"] == files[name]["tokenizer"]
             base = {r["name"]: r["base"] for r in manifest["vocabulary"]["ranges"]}
-            assert s.attrs["base"] == base[modality["vocabulary"]]
+            assert text(s.attrs["vocabulary"]) == modality["vocabulary"]
+            if s.layout == "patches":
+                assert s.attrs["patch_size"] == modality["patch_size"]
+                assert modality["vocabulary"] not in base
+            else:
+                assert s.attrs["base"] == base[modality["vocabulary"]]
             assert sorted(s.reasons()) == [i for i in range(s.n) if s.present[i] == 2]
             for i, reason in s.reasons().items():
                 assert reason == keys[i]
@@ -110,7 +124,7 @@ def by_link(folder, manifest):
         for i, key in enumerate(keys):
             if present[i] != 1:
                 ids = []
-            elif modality["layout"] == "grid":
+            elif modality["layout"] != "sequence":
                 ids = [r.reshape(-1).tolist() for r in (t[i] if k > 1 else [t[i]])]
             else:
                 o = f[name]["offsets"][i * k:(i + 1) * k + 1]

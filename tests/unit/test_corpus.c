@@ -94,6 +94,26 @@ static void ranges_never_move(void **state)
     tsr_manifest_clear(&m);
 }
 
+static void patches_take_no_range(void **state)
+{
+    (void)state;
+    tsr_manifest m = {0};
+    tsr_modality first[] = {modality("rgb@128", "", 0, 1), modality("rgb", "rgb", 256, 2)};
+    tsr_space_set_patches(&first[0].space, 8, 8, 16);
+    assert_ok(tsr_manifest_set_modalities(&m, first, 2));
+    assert_int_equal(m.n_ranges, 1);
+    assert_int_equal(tsr_manifest_vocabulary(&m), 256);
+    assert_int_equal(tsr_manifest_modality(&m, "rgb")->space.base, 0);
+    assert_int_equal(tsr_manifest_modality(&m, "rgb@128")->space.base, 0);
+    /* Added to a corpus that exists, they move nothing. */
+    tsr_modality later = modality("rgb@64", "", 0, 3);
+    tsr_space_set_patches(&later.space, 4, 4, 16);
+    assert_ok(tsr_manifest_set_modalities(&m, &later, 1));
+    assert_int_equal(m.n_ranges, 1);
+    assert_int_equal(m.n_modalities, 3);
+    tsr_manifest_clear(&m);
+}
+
 static void replacing_removes_entries(void **state)
 {
     (void)state;
@@ -146,7 +166,12 @@ static void bad_manifests_are_refused(void **state)
     refused("modalities.rgb.grid", "[100000, 100000]", "a grid of");
     refused("modalities.rgb.codebook_size", "7", "its range");
     refused("modalities.rgb.vocabulary", "\"other\"", "not listed");
-    refused("modalities.rgb.layout", "\"tree\"", "neither");
+    refused("modalities.rgb.layout", "\"tree\"", "layout \"tree\"");
+    refused("modalities.rgb@8.patch_size", "3", "does not fit 48 levels");
+    refused("modalities.rgb@8.patch_size", "\"4\"", "patch_size");
+    refused("modalities.rgb@8.levels", "49", "does not fit 49 levels");
+    refused("modalities.rgb@8.vocabulary", "\"rgb\"", "no vocabulary");
+    refused("modalities.rgb@8.codebook_size", "1024", "codebook size 256");
     refused("vocabulary.ranges.0.size", "30001", "overlap");
     refused("vocabulary.ranges.0.base", "4294967295", "32 bits");
     refused("shards.1.shard", "0", "comes next");
@@ -204,13 +229,43 @@ static void samples_by_index_and_key(void **state)
     assert_fails(TSR_ENOENT, tsr_corpus_open("/nonexistent", &c));
 }
 
+static void patches_by_index(void **state)
+{
+    (void)state;
+    enum { SIZE = 2 * 3 * 48 };
+    tsr_corpus *c;
+    tsr_present p;
+    tsr_tokens t;
+    uint8_t bytes[SIZE];
+    int seen = 0;
+    assert_ok(tsr_corpus_open(folder, &c));
+    for (uint64_t i = 0; i < tsr_corpus_samples(c); i++)
+        for (uint32_t crop = 0; crop < 2; crop++) {
+            memset(bytes, 1, SIZE);
+            assert_ok(tsr_corpus_read_patches(c, "rgb@8", i, crop, bytes, SIZE, &p));
+            assert_ok(tsr_corpus_read(c, "rgb@8", i, crop, &t, &p));
+            assert_int_equal(t.count, p == TSR_REAL ? SIZE : 0);
+            for (size_t k = 0; k < SIZE; k++)
+                assert_int_equal(bytes[k], p == TSR_REAL ? t.ids[k] : 1);
+            seen += p == TSR_REAL;
+            tsr_tokens_clear(&t);
+        }
+    assert_true(seen > 10);
+    assert_fails(TSR_EARG, tsr_corpus_read_patches(c, "rgb@8", 0, 0, bytes, SIZE - 1, &p));
+    assert_fails(TSR_EARG, tsr_corpus_read_patches(c, "rgb", 0, 0, bytes, 6, &p));
+    assert_fails(TSR_EARG, tsr_corpus_read_patches(c, "rgb@8", 15, 0, bytes, SIZE, &p));
+    assert_fails(TSR_EARG, tsr_corpus_read_patches(c, "rgb@8", 1, 2, bytes, SIZE, &p));
+    assert_fails(TSR_ENOENT, tsr_corpus_read_patches(c, "depth", 0, 0, bytes, SIZE, &p));
+    tsr_corpus_close(c);
+}
+
 static tsr_status read_one(void *ctx, size_t i, int lane)
 {
     (void)lane;
-    const char *names[] = {"rgb", "audio", "caption", "det@2"};
+    const char *names[] = {"rgb", "audio", "caption", "det@2", "rgb@8"};
     tsr_tokens t;
     tsr_present p;
-    TSR_TRY(tsr_corpus_read(ctx, names[i % 4], i % 15, 0, &t, &p));
+    TSR_TRY(tsr_corpus_read(ctx, names[i % 5], i % 15, 0, &t, &p));
     tsr_tokens_clear(&t);
     return TSR_OK;
 }
@@ -331,7 +386,7 @@ static void wrong_counts_are_found(void **state)
     f->stats.tokens--;
     m.shards[1].keys.hi ^= 1;
     assert_ok(tsr_manifest_write(&m, folder));
-    expect(5, 1, "belongs to keys");
+    expect(6, 1, "belongs to keys");
     tsr_manifest_clear(&m);
     assert_int_equal(make(NULL), 0);
 }
@@ -341,6 +396,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(manifest_round_trip),
         cmocka_unit_test(ranges_never_move),
+        cmocka_unit_test(patches_take_no_range),
+        cmocka_unit_test(patches_by_index),
         cmocka_unit_test(replacing_removes_entries),
         cmocka_unit_test(bad_manifests_are_refused),
         cmocka_unit_test(samples_by_index_and_key),

@@ -44,6 +44,8 @@ static tsr_shard_info info_of(tsr_layout layout, uint32_t codes, uint32_t crops,
     };
     if (layout == TSR_LAYOUT_SEQUENCE)
         i.space.height = i.space.width = i.space.levels = 1;
+    if (layout == TSR_LAYOUT_PATCHES)
+        tsr_space_set_patches(&i.space, 3, 5, levels); /* here: the side of a patch */
     return i;
 }
 
@@ -51,8 +53,8 @@ static tsr_shard_info info_of(tsr_layout layout, uint32_t codes, uint32_t crops,
 static void make_row(const tsr_shard_info *i, uint64_t row, uint32_t crop, tsr_tokens *t)
 {
     const tsr_token_space *s = &i->space;
-    size_t n = s->layout == TSR_LAYOUT_GRID ? (size_t)s->height * s->width * s->levels
-                                            : (row * 7 + crop) % 11;
+    size_t n = s->layout != TSR_LAYOUT_SEQUENCE ? (size_t)s->height * s->width * s->levels
+                                                : (row * 7 + crop) % 11;
     assert_ok(tsr_tokens_init(t, n));
     for (size_t j = 0; j < n; j++)
         t->ids[j] = (uint32_t)((row * 1000003 + crop * 101 + j * 7919) % s->codebook_size);
@@ -132,6 +134,32 @@ static void compare(const tsr_shard_info *info, const char *from)
     tsr_shard_close(s);
 }
 
+/* The same rows as bytes, not widened. */
+static void compare_bytes(const tsr_shard_info *info, const char *from)
+{
+    tsr_shard *s;
+    uint8_t *bytes;
+    size_t n = (size_t)info->space.height * info->space.width * info->space.levels;
+    assert_ok(tsr_shard_open(from, &s));
+    assert_ok(tsr_alloc(&bytes, n, 1));
+    for (uint64_t row = 0; row < info->samples; row++)
+        for (uint32_t c = 0; c < info->crops; c++) {
+            tsr_tokens want;
+            int real = tsr_shard_present(s, row) == TSR_REAL;
+            make_row(info, row, c, &want);
+            memset(bytes, 77, n);
+            assert_ok(tsr_shard_read_bytes(s, row, c, bytes));
+            for (size_t i = 0; i < n; i++)
+                assert_int_equal(bytes[i], real ? want.ids[i] : 77);
+            tsr_tokens_clear(&want);
+        }
+    assert_fails(TSR_EARG, tsr_shard_read_bytes(s, info->samples, 0, bytes));
+    if (info->crops > 1)
+        assert_fails(TSR_EARG, tsr_shard_read_bytes(s, 0, info->crops, bytes));
+    tsr_free(bytes);
+    tsr_shard_close(s);
+}
+
 static void round_trip(const tsr_shard_info *info)
 {
     tsr_shard_stats a, b;
@@ -166,6 +194,65 @@ static void sequences_come_back(void **state)
         info.space.codebook_size = 100000;
         round_trip(&info);
     }
+}
+
+static void patches_come_back(void **state)
+{
+    (void)state;
+    for (uint32_t crops = 1; crops <= 3; crops += 2)
+        for (uint32_t side = 1; side <= 16; side += 5) {
+            tsr_shard_info info = info_of(TSR_LAYOUT_PATCHES, 256, crops, side);
+            round_trip(&info);
+            compare_bytes(&info, path);
+        }
+}
+
+/* One byte a value: the file is as large as the pictures and little more. */
+static void patches_are_stored_as_bytes(void **state)
+{
+    (void)state;
+    tsr_shard_info info = info_of(TSR_LAYOUT_PATCHES, 256, 2, 16);
+    tsr_shard_stats stats;
+    tsr_shard *s;
+    uint8_t byte;
+    uint64_t pictures = info.samples * 2 * 3 * 5 * 768;
+    write_shard(&info, path, &stats);
+    assert_true(stats.bytes > pictures && stats.bytes < pictures + 32768);
+    info = info_of(TSR_LAYOUT_GRID, 16, 1, 1);
+    write_shard(&info, path, &stats);
+    assert_ok(tsr_shard_open(path, &s));
+    assert_fails(TSR_EARG, tsr_shard_read_bytes(s, 0, 0, &byte));
+    tsr_shard_close(s);
+}
+
+static void wrong_patches_are_refused(void **state)
+{
+    (void)state;
+    tsr_shard_info info = info_of(TSR_LAYOUT_PATCHES, 256, 1, 4);
+    tsr_shard_writer *w;
+    tsr_tokens t;
+    assert_ok(tsr_shard_writer_create(&info, &w));
+    assert_ok(tsr_tokens_init(&t, 15 * 48));
+    t.ids[100] = 256;
+    assert_fails(TSR_EARG, tsr_shard_writer_put(w, 0, &t));
+    t.ids[100] = 255;
+    t.count--;
+    assert_fails(TSR_EARG, tsr_shard_writer_put(w, 0, &t));
+    t.count++;
+    assert_ok(tsr_shard_writer_put(w, 0, &t));
+    tsr_tokens_clear(&t);
+    tsr_shard_writer_destroy(w);
+    info.space.levels = 47;
+    assert_fails(TSR_EFORMAT, tsr_shard_writer_create(&info, &w));
+    info.space.levels = 48;
+    info.space.codebook_size = 255;
+    assert_fails(TSR_EFORMAT, tsr_shard_writer_create(&info, &w));
+    info.space.codebook_size = 256;
+    info.space.base = 1;
+    assert_fails(TSR_EFORMAT, tsr_shard_writer_create(&info, &w));
+    info.space.base = 0;
+    info.space.vocabulary[0] = 'x';
+    assert_fails(TSR_EFORMAT, tsr_shard_writer_create(&info, &w));
 }
 
 static void nothing_present_is_a_shard(void **state)
@@ -254,11 +341,10 @@ static void allocation_failures_are_survived(void **state)
 /* --- damage --- */
 
 /* Change a file with HDF5 itself, keeping it well formed as HDF5. */
-static void edit(void (*change)(hid_t file))
+static void edit(const tsr_shard_info *info, void (*change)(hid_t file))
 {
-    tsr_shard_info info = info_of(TSR_LAYOUT_SEQUENCE, 300, 1, 1);
     tsr_shard_stats stats;
-    write_shard(&info, path, &stats);
+    write_shard(info, path, &stats);
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
     assert_true(file >= 0);
     change(file);
@@ -292,6 +378,31 @@ static void set_number(hid_t file, const char *on, const char *name, uint64_t va
     assert_true(H5Awrite(attr, H5T_NATIVE_UINT64, &value) >= 0);
     H5Aclose(attr);
     H5Oclose(object);
+}
+
+/* All attributes of `from`, with `grid` instead of its own when given. */
+static void copy_attributes_but(hid_t from, hid_t into, const uint32_t *grid)
+{
+    H5O_info_t object;
+    assert_true(H5Oget_info2(from, &object, H5O_INFO_NUM_ATTRS) >= 0);
+    for (hsize_t i = 0; i < object.num_attrs; i++) {
+        hid_t a = H5Aopen_by_idx(from, ".", H5_INDEX_NAME, H5_ITER_INC, i, 0, 0);
+        hid_t type = H5Aget_type(a), where = H5Aget_space(a);
+        char name[64], value[256];
+        H5Aget_name(a, sizeof name, name);
+        H5Aread(a, type, value);
+        hid_t b = H5Acreate2(into, name, type, where, 0, 0);
+        H5Awrite(b, type, grid && strcmp(name, "grid") == 0 ? (const void *)grid : value);
+        H5Aclose(b);
+        H5Aclose(a);
+        H5Tclose(type);
+        H5Sclose(where);
+    }
+}
+
+static void copy_attributes(hid_t from, hid_t into)
+{
+    copy_attributes_but(from, into, NULL);
 }
 
 static void falling_offsets(hid_t file)
@@ -396,14 +507,116 @@ static void group_for_dataset(hid_t file)
     H5Gclose(H5Gcreate2(file, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
 }
 
+static void unknown_layout(hid_t file)
+{
+    hid_t set = H5Dopen2(file, "tokens", H5P_DEFAULT), a = H5Aopen(set, "layout", H5P_DEFAULT);
+    hid_t type = H5Aget_type(a);
+    const char name[64] = "voxels";
+    H5Awrite(a, type, name);
+    H5Tclose(type);
+    H5Aclose(a);
+    H5Dclose(set);
+}
+
+static void other_patch(hid_t file)
+{
+    set_number(file, "/tokens", "patch_size", 3);
+}
+
+static void lost_patch(hid_t file)
+{
+    H5Adelete_by_name(file, "/tokens", "patch_size", H5P_DEFAULT);
+}
+
+static void uneven_levels(hid_t file)
+{
+    set_number(file, "/tokens", "patch_size", 0);
+    set_number(file, "/tokens", "levels", 47);
+}
+
+static void huge_levels(hid_t file)
+{
+    set_number(file, "/tokens", "patch_size", 4096);
+    set_number(file, "/tokens", "levels", 3u * 4096 * 4096);
+}
+
+static void patches_with_base(hid_t file)
+{
+    set_number(file, "/tokens", "base", 5);
+}
+
+static void patches_with_codes(hid_t file)
+{
+    set_number(file, "/tokens", "codebook_size", 1024);
+}
+
+static void other_grid(hid_t file)
+{
+    hid_t set = H5Dopen2(file, "tokens", H5P_DEFAULT), a = H5Aopen(set, "grid", H5P_DEFAULT);
+    const uint32_t grid[2] = {3, 4};
+    H5Awrite(a, H5T_NATIVE_UINT32, grid);
+    H5Aclose(a);
+    H5Dclose(set);
+}
+
+/* The same shape and attributes with values of 16 bits. */
+static void wide_values(hid_t file)
+{
+    H5Lmove(file, "tokens", file, "was", H5P_DEFAULT, H5P_DEFAULT);
+    hid_t old = H5Dopen2(file, "was", H5P_DEFAULT), space = H5Dget_space(old);
+    hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY);
+    hid_t set = H5Dcreate2(file, "tokens", H5T_STD_U16LE, space, H5P_DEFAULT, plan, H5P_DEFAULT);
+    copy_attributes(old, set);
+    H5Pclose(plan);
+    H5Sclose(space);
+    H5Dclose(set);
+    H5Dclose(old);
+}
+
+typedef struct damage {
+    void (*change)(hid_t file);
+    tsr_status code;
+    const char *says;
+} damage;
+
+static void expect_named(const tsr_shard_info *info, const damage *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        tsr_shard *s;
+        edit(info, cases[i].change);
+        tsr_status st = tsr_shard_open(path, &s);
+        if (st != cases[i].code || !strstr(tsr_error(), cases[i].says) ||
+            !strstr(tsr_error(), path))
+            fail_msg("case %zu: %s \"%s\", expected %s \"%s\"", i, tsr_status_name(st), tsr_error(),
+                     tsr_status_name(cases[i].code), cases[i].says);
+    }
+}
+
+static void damaged_patches_are_named(void **state)
+{
+    (void)state;
+    static const damage cases[] = {
+        {unknown_layout, TSR_EFORMAT, "layout \"voxels\""},
+        {other_patch, TSR_EFORMAT, "\"patch_size\" 3 does not fit 48 levels"},
+        {lost_patch, TSR_EFORMAT, "\"patch_size\" is missing"},
+        {uneven_levels, TSR_EFORMAT, "47 levels"},
+        {huge_levels, TSR_ELIMIT, "a grid of 3 x 5"},
+        {patches_with_base, TSR_EFORMAT, "base 0"},
+        {patches_with_codes, TSR_EFORMAT, "1024"},
+        {other_grid, TSR_EFORMAT, "does not fit"},
+        {wide_values, TSR_EFORMAT, "8 bits"},
+        {unknown_code, TSR_EFORMAT, "present code 3"},
+        {newer_version, TSR_EUNSUPPORTED, "version 2"},
+    };
+    tsr_shard_info info = info_of(TSR_LAYOUT_PATCHES, 256, 1, 4);
+    expect_named(&info, cases, sizeof cases / sizeof cases[0]);
+}
+
 static void damage_is_named(void **state)
 {
     (void)state;
-    static const struct {
-        void (*change)(hid_t file);
-        tsr_status code;
-        const char *says;
-    } cases[] = {
+    static const damage cases[] = {
         {falling_offsets, TSR_EFORMAT, "offsets decrease"},
         {first_offset, TSR_EFORMAT, "offsets go from 1"},
         {short_offsets, TSR_EFORMAT, "\"offsets\" should have 24"},
@@ -421,16 +634,10 @@ static void damage_is_named(void **state)
         {outside_storage, TSR_EFORMAT, "in other files"},
         {huge_dims, TSR_EFORMAT, "\"present\" should have 23"},
         {group_for_dataset, TSR_EFORMAT, "cannot be opened"},
+        {unknown_layout, TSR_EFORMAT, "layout \"voxels\""},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        tsr_shard *s;
-        edit(cases[i].change);
-        tsr_status st = tsr_shard_open(path, &s);
-        if (st != cases[i].code || !strstr(tsr_error(), cases[i].says) ||
-            !strstr(tsr_error(), path))
-            fail_msg("case %zu: %s \"%s\", expected %s \"%s\"", i, tsr_status_name(st), tsr_error(),
-                     tsr_status_name(cases[i].code), cases[i].says);
-    }
+    tsr_shard_info info = info_of(TSR_LAYOUT_SEQUENCE, 300, 1, 1);
+    expect_named(&info, cases, sizeof cases / sizeof cases[0]);
 }
 
 static void an_id_too_large_is_found(void **state)
@@ -456,9 +663,15 @@ static void an_id_too_large_is_found(void **state)
 static void cut_files_are_refused(void **state)
 {
     (void)state;
-    tsr_shard_info info = info_of(TSR_LAYOUT_GRID, 16, 1, 1);
     tsr_shard_stats stats;
     tsr_shard *s;
+    tsr_shard_info info = info_of(TSR_LAYOUT_PATCHES, 256, 1, 2);
+    write_shard(&info, path, &stats);
+    for (off_t bytes = (off_t)stats.bytes - 1; bytes > 0; bytes -= 97) {
+        assert_int_equal(truncate(path, bytes), 0);
+        assert_int_not_equal(tsr_shard_open(path, &s), TSR_OK);
+    }
+    info = info_of(TSR_LAYOUT_GRID, 16, 1, 1);
     write_shard(&info, path, &stats);
     for (off_t bytes = (off_t)stats.bytes - 1; bytes > 0; bytes -= 97) {
         assert_int_equal(truncate(path, bytes), 0);
@@ -481,17 +694,13 @@ static void cut_files_are_refused(void **state)
 /* Flipped bits anywhere: any answer but a crash; what opens can be read to the end. HDF5 1.10.8
  * reads freed memory of its own on some damaged headers, so this is skipped when the sanitizer
  * looks. */
-static void flipped_bytes_do_not_crash(void **state)
+static void flip_and_read(const tsr_shard_info *info)
 {
-    (void)state;
-    if (HDF5_IS_WATCHED)
-        skip();
-    tsr_shard_info info = info_of(TSR_LAYOUT_SEQUENCE, 300, 1, 1);
     tsr_shard_stats stats;
     tsr_rng r;
     char *good;
     size_t bytes;
-    write_shard(&info, path, &stats);
+    write_shard(info, path, &stats);
     assert_ok(tsr_file_read(path, 1 << 20, &good, &bytes));
     tsr_rng_init(&r, 1, TSR_RNG_TEST, 0);
     for (int i = 0; i < 600; i++) {
@@ -507,12 +716,28 @@ static void flipped_bytes_do_not_crash(void **state)
             continue;
         for (uint64_t row = 0; row < tsr_shard_get_info(s)->samples; row++) {
             tsr_tokens t;
+            uint8_t *values;
             if (tsr_shard_take(s, row, 0, &t) == TSR_OK)
                 tsr_tokens_clear(&t);
+            assert_ok(tsr_alloc(&values, tsr_shard_count(s, row, 0), 1));
+            if (tsr_shard_read_bytes(s, row, 0, values) == TSR_OK)
+                assert_int_equal(tsr_shard_get_info(s)->space.layout, TSR_LAYOUT_PATCHES);
+            tsr_free(values);
         }
         tsr_shard_close(s);
     }
     tsr_free(good);
+}
+
+static void flipped_bytes_do_not_crash(void **state)
+{
+    (void)state;
+    if (HDF5_IS_WATCHED)
+        skip();
+    tsr_shard_info sequence = info_of(TSR_LAYOUT_SEQUENCE, 300, 1, 1);
+    tsr_shard_info patches = info_of(TSR_LAYOUT_PATCHES, 256, 1, 2);
+    flip_and_read(&sequence);
+    flip_and_read(&patches);
 }
 
 /* --- other storage --- */
@@ -540,25 +765,12 @@ static void repack(const char *to)
     H5Pset_chunk(plan, n, chunk);
     H5Pset_shuffle(plan);
     H5Pset_deflate(plan, 1);
-    hid_t made = H5Dcreate2(out, "tokens", H5T_STD_U16BE, space, link, plan, H5P_DEFAULT);
+    hid_t type = H5Dget_type(set), kind = H5Tget_size(type) == 1 ? H5T_STD_U8BE : H5T_STD_U16BE;
+    hid_t made = H5Dcreate2(out, "tokens", kind, space, link, plan, H5P_DEFAULT);
+    H5Tclose(type);
     H5Dwrite(made, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, ids);
-    for (int pass = 0; pass < 2; pass++) {
-        hid_t from = pass ? set : in, into = pass ? made : out;
-        int attributes = pass ? 8 : 7;
-        for (int i = 0; i < attributes; i++) {
-            hid_t a = H5Aopen_by_idx(from, ".", H5_INDEX_NAME, H5_ITER_INC, (hsize_t)i, 0, 0);
-            hid_t type = H5Aget_type(a), where = H5Aget_space(a);
-            char name[64], value[256];
-            H5Aget_name(a, sizeof name, name);
-            H5Aread(a, type, value);
-            hid_t b = H5Acreate2(into, name, type, where, 0, 0);
-            H5Awrite(b, type, value);
-            H5Aclose(b);
-            H5Aclose(a);
-            H5Tclose(type);
-            H5Sclose(where);
-        }
-    }
+    copy_attributes(in, out);
+    copy_attributes(set, made);
     tsr_free(ids);
     H5Fclose(in);
     H5Dclose(made);
@@ -575,11 +787,15 @@ static void chunked_big_endian_files_are_read(void **state)
     tsr_shard_stats stats;
     tsr_shard_info infos[] = {info_of(TSR_LAYOUT_GRID, 16, 1, 1),
                               info_of(TSR_LAYOUT_GRID, 16, 3, 2),
-                              info_of(TSR_LAYOUT_SEQUENCE, 300, 2, 1)};
-    for (size_t i = 0; i < 3; i++) {
+                              info_of(TSR_LAYOUT_SEQUENCE, 300, 2, 1),
+                              info_of(TSR_LAYOUT_PATCHES, 256, 1, 4),
+                              info_of(TSR_LAYOUT_PATCHES, 256, 3, 2)};
+    for (size_t i = 0; i < 5; i++) {
         write_shard(&infos[i], path, &stats);
         repack(other);
         compare(&infos[i], other);
+        if (i >= 3)
+            compare_bytes(&infos[i], other);
     }
 }
 
@@ -604,19 +820,7 @@ static void beyond_four_gib(void **state)
     H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY);
     H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER);
     hid_t set = H5Dcreate2(file, "tokens", H5T_STD_U16LE, space, H5P_DEFAULT, plan, H5P_DEFAULT);
-    for (hsize_t i = 0; i < 8; i++) {
-        hid_t a = H5Aopen_by_idx(old, ".", H5_INDEX_NAME, H5_ITER_INC, i, 0, 0);
-        hid_t type = H5Aget_type(a), where = H5Aget_space(a);
-        char name[64], value[256];
-        H5Aget_name(a, sizeof name, name);
-        H5Aread(a, type, value);
-        hid_t b = H5Acreate2(set, name, type, where, 0, 0);
-        H5Awrite(b, type, strcmp(name, "grid") ? (void *)value : grid);
-        H5Aclose(b);
-        H5Aclose(a);
-        H5Tclose(type);
-        H5Sclose(where);
-    }
+    copy_attributes_but(old, set, grid);
     haddr_t at = H5Dget_offset(set);
     unsigned char *all;
     assert_ok(tsr_alloc(&all, ROWS, 1));
@@ -760,11 +964,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grids_come_back),
         cmocka_unit_test(sequences_come_back),
+        cmocka_unit_test(patches_come_back),
+        cmocka_unit_test(patches_are_stored_as_bytes),
+        cmocka_unit_test(wrong_patches_are_refused),
         cmocka_unit_test(nothing_present_is_a_shard),
         cmocka_unit_test(reasons_come_back),
         cmocka_unit_test(wrong_rows_are_refused),
         cmocka_unit_test(allocation_failures_are_survived),
         cmocka_unit_test(damage_is_named),
+        cmocka_unit_test(damaged_patches_are_named),
         cmocka_unit_test(an_id_too_large_is_found),
         cmocka_unit_test(cut_files_are_refused),
         cmocka_unit_test(flipped_bytes_do_not_crash),

@@ -26,6 +26,60 @@ static void text_comes_first_and_is_shared(void **state)
     assert_int_equal(total, 6536);
 }
 
+static void patches_take_no_range(void **state)
+{
+    (void)state;
+    tsr_token_space s[] = {space("rgb@128", "", 0), space("rgb", "rgb", 1024),
+                           space("rgb@224", "", 0), space("depth", "depth", 512)};
+    uint32_t total;
+    s[0].base = 7;
+    tsr_space_set_patches(&s[0], 8, 8, 16);
+    tsr_space_set_patches(&s[2], 14, 14, 16);
+    assert_ok(tsr_vocabulary_assign(s, 4, &total));
+    assert_int_equal(total, 1536);
+    assert_int_equal(s[0].base, 0);
+    assert_int_equal(s[1].base, 0);
+    assert_int_equal(s[2].base, 0);
+    assert_int_equal(s[3].base, 1024);
+    assert_int_equal(s[0].levels, 768);
+    assert_int_equal(s[0].codebook_size, 256);
+    assert_false(tsr_space_has_codes(&s[0]));
+    assert_true(tsr_space_has_codes(&s[1]));
+}
+
+static void patch_sides_come_from_levels(void **state)
+{
+    (void)state;
+    tsr_token_space s = space("rgb@128", "", 0);
+    for (uint32_t p = 1; p <= 4096; p += p < 40 ? 1 : 507) {
+        tsr_space_set_patches(&s, 1, 1, p);
+        assert_int_equal(tsr_space_patch(&s), p);
+    }
+    const uint32_t wrong[] = {0, 1, 2, 4, 13, 767, 769, 3u * 4096 * 4096 + 1, UINT32_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        s.levels = wrong[i];
+        assert_int_equal(tsr_space_patch(&s), 0);
+    }
+    tsr_space_set_patches(&s, 1, 1, 4097);
+    assert_int_equal(tsr_space_patch(&s), 0);
+    s = space("rgb", "rgb", 768);
+    s.levels = 768;
+    assert_int_equal(tsr_space_patch(&s), 0);
+}
+
+static void layouts_have_names(void **state)
+{
+    (void)state;
+    tsr_layout l;
+    for (int i = TSR_LAYOUT_GRID; i <= TSR_LAYOUT_PATCHES; i++) {
+        assert_ok(tsr_layout_parse(tsr_layout_name((tsr_layout)i), "x", &l));
+        assert_int_equal(l, i);
+    }
+    assert_fails(TSR_EFORMAT, tsr_layout_parse("tree", "file.h5", &l));
+    assert_non_null(strstr(tsr_error(), "file.h5"));
+    assert_non_null(strstr(tsr_error(), "\"tree\""));
+}
+
 static void conflicts_are_refused(void **state)
 {
     (void)state;
@@ -51,6 +105,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_comes_first_and_is_shared),
+        cmocka_unit_test(patches_take_no_range),
+        cmocka_unit_test(patch_sides_come_from_levels),
+        cmocka_unit_test(layouts_have_names),
         cmocka_unit_test(conflicts_are_refused),
         cmocka_unit_test(names_are_checked),
     };

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHARDS = 3, SAMPLES = 5, CROPS = 2, MODALITIES = 4 };
+enum { SHARDS = 3, SAMPLES = 5, CROPS = 2, MODALITIES = 5 };
 
 static const tsr_modality modalities[MODALITIES] = {
     {{.modality = "rgb",
@@ -52,6 +52,15 @@ static const tsr_modality modalities[MODALITIES] = {
       .vocabulary = "text"},
      CROPS,
      NULL},
+    {{.modality = "rgb@8",
+      .layout = TSR_LAYOUT_PATCHES,
+      .height = 2,
+      .width = 3,
+      .levels = 4 * 4 * 3,
+      .codebook_size = 256,
+      .tokenizer = {5, 5}},
+     CROPS,
+     NULL},
 };
 
 /* audio is not tokenized in the last shard. */
@@ -62,7 +71,7 @@ static int skipped(size_t modality, uint32_t shard)
 
 static tsr_present state_of(size_t modality, uint32_t shard, uint64_t row)
 {
-    uint64_t x = (shard * SAMPLES + row) * MODALITIES + modality;
+    uint64_t x = (shard * SAMPLES + row) * (MODALITIES + 1) + modality;
     return skipped(modality, shard) ? TSR_MISSING : (tsr_present)(x % 7 == 3 ? 2 : x % 5 != 4);
 }
 
@@ -70,8 +79,8 @@ static tsr_status make_tokens(size_t modality, uint32_t shard, uint64_t row, uin
                               tsr_tokens *t)
 {
     const tsr_token_space *s = &modalities[modality].space;
-    size_t n = s->layout == TSR_LAYOUT_GRID ? (size_t)s->height * s->width * s->levels
-                                            : (row + shard + crop) % 4;
+    size_t n = s->layout != TSR_LAYOUT_SEQUENCE ? (size_t)s->height * s->width * s->levels
+                                                : (row + shard + crop) % 4;
     TSR_TRY(tsr_tokens_init(t, n));
     for (size_t i = 0; i < n; i++)
         t->ids[i] = (uint32_t)((shard * 7001 + row * 601 + crop * 53 + i * 9973 + modality) %
