@@ -16,7 +16,7 @@ typedef struct tsr_elementwise {
     void (*mul)(float *out, const float *a, const float *b, size_t n);
     void (*scale)(float *out, const float *a, float s, size_t n);
 
-    /* out[j] = sum of x[i * stride + j] over i in [0, rows), i ascending. */
+    /* out[j] = sum of x[i * stride + j] over i in [0, rows), i ascending; 0 for no rows. */
     void (*column_sums)(float *out, const float *x, size_t rows, size_t width, size_t stride);
     void (*column_sums_half)(float *out, const tsr_bf16 *x, size_t rows, size_t width,
                              size_t stride);

@@ -35,7 +35,7 @@ static void column_sums(float *restrict out, const float *restrict x, size_t row
                         size_t stride)
 {
     for (size_t j = 0; j < width; j++)
-        out[j] = x[j];
+        out[j] = rows ? x[j] : 0.0f;
     for (size_t i = 1; i < rows; i++)
         for (size_t j = 0; j < width; j++)
             out[j] += x[i * stride + j];
@@ -45,7 +45,7 @@ static void column_sums_half(float *restrict out, const tsr_bf16 *restrict x, si
                              size_t width, size_t stride)
 {
     for (size_t j = 0; j < width; j++)
-        out[j] = tsr_bf16_float(x[j]);
+        out[j] = rows ? tsr_bf16_float(x[j]) : 0.0f;
     for (size_t i = 1; i < rows; i++)
         for (size_t j = 0; j < width; j++)
             out[j] += tsr_bf16_float(x[i * stride + j]);

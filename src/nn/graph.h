@@ -125,24 +125,55 @@ TSR_USE tsr_status tsr_graph_plan(tsr_graph *g, tsr_plan *out);
 TSR_USE tsr_status tsr_exec_create(tsr_graph *g, tsr_exec **out);
 void tsr_exec_destroy(tsr_exec *x);
 
-/* Storage of an input: fill all of it before each run (it is kept between runs). NULL when v is no
- * input of the graph. */
+/* Storage of an input: fill all of it before each run, or the rows set by tsr_exec_set_rows() (it is
+ * kept between runs). NULL when v is no input of the graph. */
 void *tsr_exec_input(tsr_exec *x, tsr_value v);
 
 /* Forward, and backward when the graph has it. Weights changed since the last run (version of
  * tsr_param) are packed again first.
- * Errors   TSR_ENOMEM. Values are not judged: NaN goes through to the outputs. */
+ * Errors   TSR_ENOMEM; those of tsr_exec_fit() after tsr_exec_set_rows(). Values are not judged: NaN
+ *          goes through to the outputs. */
 TSR_USE tsr_status tsr_exec_run(tsr_exec *x);
 
 /* The two halves, so that code between can look at outputs (codebook updates). */
 TSR_USE tsr_status tsr_exec_forward(tsr_exec *x);
 TSR_USE tsr_status tsr_exec_backward(tsr_exec *x);
 
+/* --- rows that differ from run to run ------------------------------------------------------------
+ * A graph is built and planned for the most rows its inputs will ever have (packed samples: rows of
+ * all of a batch, one after the other). An executor may then run with fewer, down to none: what is
+ * absent costs nothing, and the bytes are those of a graph that was built at exactly this size, on
+ * any number of threads. Storage keeps its place; tsr_value_shape() stays the planned shape.
+ *
+ * Shapes follow from the inputs as they did when the graph was built. Settings do not shrink, so use
+ *   tsr_reshape   whose leading dimension is inferred from the rest
+ *   tsr_fill_like instead of tsr_fill for a tensor that is as long as another
+ *   tsr_embedding of an activation, instead of slices of leading rows
+ * A mean loss over no rows is 0, a sum over none is 0, a query without keys gives 0. */
+
+/* From the next run on input v has `rows` as its leading dimension, 0 <= rows <= what it was built
+ * with. Set all inputs that go together before the run; fill their first rows.
+ * Errors   TSR_EARG when v is no input of the graph, or rows is above what was planned. */
+TSR_USE tsr_status tsr_exec_set_rows(tsr_exec *x, tsr_value v, size_t rows);
+
+/* Derive all shapes from the rows that were set, as the next run would do by itself: to learn of
+ * mistakes, rows and FLOPs before it.
+ * Errors   TSR_EMISMATCH, with the sentence of the operation whose operands do not go together or do
+ *          not shrink; TSR_ENOMEM. The executor runs again once rows that fit were set. */
+TSR_USE tsr_status tsr_exec_fit(tsr_exec *x);
+
+/* Current leading dimension of a value: of inputs as set, of others as last derived. 0 for
+ * TSR_NONE. */
+size_t tsr_exec_rows(const tsr_exec *x, tsr_value v);
+
+/* --- looking in ---------------------------------------------------------------------------------- */
+
 /* Values after a run: float or int32_t. Borrowed until the next run. NULL when v is neither input,
  * weight nor output. */
 const void *tsr_exec_value(const tsr_exec *x, tsr_value v);
 
-/* Bytes the executor holds: plan.values_bytes + threads * plan.scratch_bytes. */
+/* Bytes the executor holds: plan.values_bytes + threads * plan.scratch_bytes (a little more where
+ * fewer rows took more work space than the planned ones). */
 size_t tsr_exec_bytes(const tsr_exec *x);
 
 /* Fill the arena with a byte before each run (0xff makes floats NaN): a test of the planner. */
@@ -153,7 +184,7 @@ typedef struct tsr_node_report {
     const char *op;    /* "linear" */
     const char *label; /* "blocks.3", "" when none was set */
     int backward;
-    double flops;      /* of one run */
+    double flops;      /* of one run with the current rows */
     double seconds;    /* of all runs */
     size_t runs;
 } tsr_node_report;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Inside of graphs, shared by graph.c, autodiff.c, plan.c and run.c only. */
+ * Inside of graphs, shared by graph.c, autodiff.c, plan.c, run.c and run_rows.c only. */
 #ifndef TSR_NN_GRAPH_PRIV_H
 #define TSR_NN_GRAPH_PRIV_H
 
@@ -81,6 +81,43 @@ struct tsr_graph {
     size_t n_packs, cap_packs;
     pthread_mutex_t lock; /* planning and packing */
 };
+
+/* One live node of an executor. */
+typedef struct tsr_step {
+    const tsr_op *op;
+    size_t node;
+    tsr_op_call call;
+    char name[112];
+    double flops;
+    int idle; /* every result is empty: nothing to run */
+    double seconds;
+    size_t runs;
+} tsr_step;
+
+/* Current shape of a value. */
+typedef struct tsr_extent {
+    size_t shape[TSR_MAX_DIMS];
+    size_t count;
+} tsr_extent;
+
+struct tsr_exec {
+    tsr_graph *g;
+    char *arena;
+    size_t arena_bytes;
+    char *scratch;
+    size_t scratch_bytes; /* of a lane */
+    int lanes;
+    tsr_step *steps;
+    size_t n_steps, n_forward;
+    int poison;
+    tsr_extent *extents; /* [n_values]; NULL while all are as planned */
+    int stale;           /* rows were set since the last fit */
+    char *work;          /* work space for calls that need more than planned; usually NULL */
+    size_t work_bytes;
+};
+
+/* Room for `lanes` threads with `bytes` of scratch each; keeps what is enough. */
+TSR_USE tsr_status tsr_exec_scratch(tsr_exec *x, int lanes, size_t bytes);
 
 /* A new value, or TSR_NONE with the graph marked as failed. */
 tsr_value tsr_graph_value(tsr_graph *g, const tsr_vertex *like);

@@ -67,7 +67,9 @@ tsr_value tsr_cross_attention(tsr_graph *g, tsr_value q, tsr_value kv,
 /* --- tables --------------------------------------------------------------------------------------*/
 
 /* Rows of a table: table [V, D], ids [...] int32 -> [..., D]. An id outside [0, V) gives a row of
- * zeros and no gradient. Gradients of one row are added in order of position. */
+ * zeros and no gradient. Gradients of one row are added in order of position. The table is a weight
+ * or any other value: with activations this gathers rows by index, some of them several times or
+ * never (the rows of one modality out of a packed batch). */
 tsr_value tsr_embedding(tsr_graph *g, tsr_value table, tsr_value ids);
 
 /* The same, where rows of id `padding` get no gradient (the lookup itself is normal). */

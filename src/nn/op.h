@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define TSR_OP_INPUTS 10
+#define TSR_OP_INPUTS 25
 #define TSR_OP_OUTPUTS 4
 #define TSR_OP_ATTR_BYTES 96
 #define TSR_OP_PACKS 2
@@ -36,6 +36,7 @@ typedef struct tsr_op_call {
     tsr_precision precision;
     int n_in, n_out;
     tsr_operand in[TSR_OP_INPUTS], out[TSR_OP_OUTPUTS];
+    int resized;    /* shapes are derived again for an executor with other rows than planned */
     int accumulate; /* with TSR_OP_ACCUMULATES: out[0] += result instead of = */
     int phase;      /* 0 .. phases-1 */
     void *work;     /* work() bytes shared by all items and phases of this execution, not cleared */
@@ -75,7 +76,16 @@ typedef struct tsr_op {
      * so when its producer and every consumer allow it and it is no output of the graph. */
     unsigned bf16_in, bf16_out;
 
-    /* Check inputs and set out[].dtype, ndim, shape (count is filled in by the caller) of c->n_out
+    /* Bit i: only the shape of input i is looked at. Its storage need not live, data is NULL. */
+    unsigned shape_in;
+
+    /* Shapes are derived again when the leading dimensions of a graph's inputs shrink (down to 0:
+     * tsr_exec_set_rows). So a result's shape follows from shapes of inputs, not from settings taken
+     * from them: pass the value whose shape is meant as a further input, with its bit in shape_in.
+     * items, work, scratch and run then see the shapes of the moment; a node whose results are all
+     * empty is not run.
+     *
+     * Check inputs and set out[].dtype, ndim, shape (count is filled in by the caller) of c->n_out
      * outputs. Use tsr_op_expect() and friends for messages. */
     tsr_status (*shape)(tsr_op_call *c);
 
@@ -91,7 +101,7 @@ typedef struct tsr_op {
     size_t (*scratch)(const tsr_op_call *c);
     size_t (*work)(const tsr_op_call *c);
 
-    /* Once, when the plan is made: compile products (tsr_gemm_get keeps them), and fill req[] with the
+    /* Once, when the plan is made, and again with fewer rows if it asked for no packs: compile products (tsr_gemm_get keeps them), and fill req[] with the
      * packed weights wanted, *n of at most TSR_OP_PACKS. NULL: none. */
     tsr_status (*prepare)(const tsr_op_call *c, tsr_pack_request *req, int *n);
 
@@ -140,7 +150,8 @@ static inline size_t tsr_width(const tsr_operand *o)
 }
 static inline size_t tsr_rows(const tsr_operand *o)
 {
-    return o->count / tsr_width(o);
+    size_t width = tsr_width(o);
+    return width ? o->count / width : 0;
 }
 
 /* Fixed pieces of a range, for items(): n rows in pieces of `each`. */

@@ -65,7 +65,7 @@ static tsr_status offsets_check(const tsr_op_call *c)
     if (o->ndim == 0)
         return TSR_OK;
     TSR_TRY(tsr_op_expect_dims(c, IN_Q_OFFSETS, "q_offsets", TSR_I32, 1, 1));
-    if (o->count < 2)
+    if (o->count < (c->resized ? 1 : 2))
         return tsr_op_bad(c, "q_offsets holds %zu values; segments need at least 2", o->count);
     size_t segments = o->count - 1;
     if (c->in[IN_K_OFFSETS].ndim) {
@@ -127,7 +127,7 @@ static double attention_flops(const tsr_op_call *c)
 {
     attention_plan p = plan_of(c);
     double pairs = (double)p.nq * (double)p.nk;
-    pairs = p.segments ? pairs / (double)p.batch : pairs * (double)p.batch;
+    pairs = !p.segments ? pairs * (double)p.batch : p.batch ? pairs / (double)p.batch : 0.0;
     return 4.0 * pairs * (double)p.width * (p.a->causal ? 0.5 : 1.0);
 }
 

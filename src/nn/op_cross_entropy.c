@@ -33,7 +33,8 @@ static tsr_status entropy_shape(tsr_op_call *c)
 
 static size_t entropy_items(const tsr_op_call *c)
 {
-    return tsr_pieces(c->in[IN_LOGITS].shape[0], ROWS);
+    size_t items = tsr_pieces(c->in[IN_LOGITS].shape[0], ROWS);
+    return items ? items : 1; /* the mean over no rows is 0, and must be written */
 }
 
 static size_t entropy_work(const tsr_op_call *c)

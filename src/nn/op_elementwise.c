@@ -218,7 +218,12 @@ static int shape_settings(tsr_graph *g, const char *what, int ndim, const size_t
 static tsr_status fill_shape(tsr_op_call *c)
 {
     const shape_attr *a = c->attr;
-    tsr_op_out(c, 0, TSR_F32, a->ndim, a->shape);
+    if (c->n_in > 0 && c->in[0].ndim == 0)
+        return tsr_op_bad(c, "the tensor whose shape is meant is missing");
+    if (c->n_in > 0)
+        tsr_op_out(c, 0, TSR_F32, c->in[0].ndim, c->in[0].shape);
+    else
+        tsr_op_out(c, 0, TSR_F32, a->ndim, a->shape);
     return TSR_OK;
 }
 
@@ -233,6 +238,7 @@ static void fill_item(const tsr_op_call *c, size_t item, void *scratch)
 
 const tsr_op tsr_op_fill = {
     .name = "fill",
+    .shape_in = 1,
     .shape = fill_shape,
     .items = piece_items,
     .run = fill_item,
@@ -246,6 +252,12 @@ tsr_value tsr_fill(tsr_graph *g, float value, int ndim, const size_t *shape)
         return TSR_NONE;
     a.value = value;
     return tsr_node(g, &tsr_op_fill, 0, NULL, &a, sizeof a, 1, &out);
+}
+
+tsr_value tsr_fill_like(tsr_graph *g, float value, tsr_value like)
+{
+    shape_attr a = {.value = value};
+    return tsr_node1(g, &tsr_op_fill, like, &a, sizeof a);
 }
 
 static tsr_status sum_shape(tsr_op_call *c)
@@ -305,15 +317,14 @@ static void sum_item(const tsr_op_call *c, size_t item, void *scratch)
     }
     for (size_t i = 1; i < sum_blocks(c); i++)
         e->add(partial + j, partial + j, partial + i * width + j, n);
-    e->add(out, out, partial + j, n);
+    if (sum_blocks(c) > 0)
+        e->add(out, out, partial + j, n);
 }
 
 static void sum_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
                          tsr_value *din)
 {
-    tsr_value zero =
-        tsr_fill(g, 0.0f, tsr_value_ndim(g, n->in[0]), tsr_value_shape(g, n->in[0]));
-    din[0] = tsr_add(g, zero, dout[0]);
+    din[0] = tsr_add(g, tsr_fill_like(g, 0.0f, n->in[0]), dout[0]);
 }
 
 const tsr_op tsr_op_sum_leading = {

@@ -11,7 +11,6 @@
 
 typedef struct embedding_attr {
     int padding; /* id without gradient, or -1 */
-    size_t rows; /* of the table, for the gradient */
 } embedding_attr;
 
 static tsr_status embedding_shape(tsr_op_call *c)
@@ -50,10 +49,9 @@ static void embedding_item(const tsr_op_call *c, size_t item, void *scratch)
 static void embedding_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
                                tsr_value *din)
 {
-    embedding_attr a = *(const embedding_attr *)n->attr;
-    a.rows = tsr_value_shape(g, n->in[0])[0];
+    tsr_value in[3] = {n->in[1], dout[0], n->in[0]}, out;
     if (n->need[0])
-        din[0] = tsr_node2(g, &tsr_op_embedding_grad, n->in[1], dout[0], &a, sizeof a);
+        din[0] = tsr_node(g, &tsr_op_embedding_grad, 3, in, n->attr, sizeof(embedding_attr), 1, &out);
 }
 
 const tsr_op tsr_op_embedding = {
@@ -64,13 +62,12 @@ const tsr_op tsr_op_embedding = {
     .backward = embedding_backward,
 };
 
-/* ids, d rows -> d table */
+/* ids, d rows, table (its shape) -> d table */
 static tsr_status embedding_grad_shape(tsr_op_call *c)
 {
-    const embedding_attr *a = c->attr;
     TSR_TRY(tsr_op_expect_dims(c, 0, "ids", TSR_I32, 1, TSR_MAX_DIMS - 1));
     TSR_TRY(tsr_op_expect_dims(c, 1, "gradient", TSR_F32, 2, TSR_MAX_DIMS));
-    tsr_op_out(c, 0, TSR_F32, 2, (size_t[]){a->rows, tsr_width(&c->in[1])});
+    tsr_op_like(c, 0, &c->in[2]);
     return TSR_OK;
 }
 
@@ -89,19 +86,20 @@ static void embedding_grad_item(const tsr_op_call *c, size_t item, void *scratch
     (void)scratch;
     const embedding_attr *a = c->attr;
     const int32_t *ids = c->in[0].data;
-    size_t d = tsr_width(&c->in[1]), first = item * COLUMNS;
+    size_t d = tsr_width(&c->in[1]), rows = c->out[0].shape[0], first = item * COLUMNS;
     size_t n = d - first < COLUMNS ? d - first : COLUMNS;
     const float *dy = (const float *)c->in[1].data + first;
     float *table = (float *)c->out[0].data + first;
-    for (size_t r = 0; !c->accumulate && r < a->rows; r++)
+    for (size_t r = 0; !c->accumulate && r < rows; r++)
         memset(table + r * d, 0, n * sizeof *table);
     for (size_t i = 0; i < c->in[0].count; i++)
-        if (ids[i] >= 0 && (size_t)ids[i] < a->rows && ids[i] != a->padding)
+        if (ids[i] >= 0 && (size_t)ids[i] < rows && ids[i] != a->padding)
             tsr_kernels_get()->axpy(table + (size_t)ids[i] * d, dy + i * d, n, 1.0f);
 }
 
 const tsr_op tsr_op_embedding_grad = {
     .name = "embedding_grad",
+    .shape_in = 4,
     .flags = TSR_OP_ACCUMULATES,
     .shape = embedding_grad_shape,
     .flops = embedding_grad_flops,

@@ -166,19 +166,19 @@ static size_t up(size_t bytes)
 }
 
 /* Scratch of a lane: the block of results (of the last tile only, where products write results
- * themselves), a tile of x for the rows at the end, the library's. */
+ * themselves), a tile of x for the rows at the end, the library's. The same for any number of rows. */
 static size_t result_bytes(const cut *q)
 {
     if (q->own)
         return 0;
     if (q->direct)
-        return q->rows % q->tile ? up(q->tile * q->outer * tsr_dtype_bytes(q->out)) : 0;
+        return up(q->tile * q->outer * tsr_dtype_bytes(q->out));
     return up(q->tile * q->block * sizeof(float));
 }
 
 static size_t tile_bytes(const cut *q)
 {
-    return q->rows % q->tile ? up(q->tile * q->inner * tsr_dtype_bytes(q->type)) : 0;
+    return up(q->tile * q->inner * tsr_dtype_bytes(q->type));
 }
 
 static size_t linear_scratch(const tsr_op_call *c)

@@ -23,6 +23,7 @@ typedef struct dw_cut {
     size_t rows, n, k;
     size_t blocks_n, blocks_k;
     size_t parts, part_rows;
+    size_t room; /* parts there is work space for: never less with more rows, as `parts` may be */
     tsr_dtype type;
     size_t dy_convert, x_convert; /* values to convert: all or none */
     int tiles;                    /* by tsr_kernels.weight_grad instead of products */
@@ -42,8 +43,9 @@ static dw_cut cut_call(const tsr_op_call *c)
     size_t chunks = tsr_pieces(q.rows, CHUNK);
     q.parts = tsr_pieces(ITEMS, q.blocks_n * q.blocks_k);
     q.parts = q.parts > chunks ? chunks : q.parts;
-    q.part_rows = tsr_pieces(chunks, q.parts) * CHUNK;
-    q.parts = tsr_pieces(q.rows, q.part_rows);
+    q.room = q.parts;
+    q.part_rows = q.parts ? tsr_pieces(chunks, q.parts) * CHUNK : CHUNK;
+    q.parts = q.rows ? tsr_pieces(q.rows, q.part_rows) : 1;
     q.type = c->precision == TSR_PRECISION_BF16 ? TSR_BF16 : TSR_F32;
     q.dy_convert = q.type == TSR_BF16 && dy->dtype == TSR_F32 ? dy->count : 0;
     q.x_convert = q.type == TSR_BF16 && x->dtype == TSR_F32 ? x->count : 0;
@@ -68,11 +70,26 @@ static double dw_flops(const tsr_op_call *c)
     return 2.0 * (double)tsr_rows(&c->in[0]) * (double)c->out[0].count;
 }
 
-/* The product of r rows into a block of n x k results. */
+/* Rows of the product that takes the last r < CHUNK rows: filled up with zeros to one of few sizes,
+ * because each needs a product of its own. */
+static size_t padded_rows(size_t r)
+{
+    size_t n = 32;
+    while (n < r)
+        n *= 2;
+    return n;
+}
+
+/* The product of r rows into a block of n x k results, on rows in place or on a padded copy. */
 static tsr_status get_product(const dw_cut *q, size_t r, size_t n, size_t k, const tsr_gemm **out)
 {
     tsr_gemm_spec s = {.m = n, .n = k, .k = r, .ab = q->type, .c = TSR_F32, .a_row = 1,
                        .a_col = q->n, .b_row = q->k, .b_col = 1, .c_row = q->k, .accumulate = 1};
+    if (r < CHUNK) {
+        s.k = padded_rows(r);
+        s.a_col = n;
+        s.b_row = k;
+    }
     return tsr_gemm_get(&s, out);
 }
 
@@ -93,6 +110,18 @@ static tsr_status all_products(const dw_cut *q, size_t *scratch)
     return TSR_OK;
 }
 
+static size_t up(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* Bytes of the padded copies of the last rows of dy and x. */
+static size_t copy_bytes(const dw_cut *q, size_t columns, size_t most)
+{
+    size_t rows = q->rows < CHUNK ? padded_rows(q->rows) : CHUNK;
+    return up(rows * smaller(columns, most) * tsr_dtype_bytes(q->type));
+}
+
 static tsr_status dw_prepare(const tsr_op_call *c, tsr_pack_request *req, int *n)
 {
     dw_cut q = cut_call(c);
@@ -110,7 +139,9 @@ static size_t dw_scratch(const tsr_op_call *c)
         return tsr_kernels_get_bf16()->weight_grad_scratch(CHUNK, smaller(q.n, BLOCK_N),
                                                            smaller(q.k, BLOCK_K));
     /* Compiled by dw_prepare already, which reported any failure. */
-    return all_products(&q, &scratch) == TSR_OK ? scratch : 0;
+    if (all_products(&q, &scratch) != TSR_OK)
+        return 0;
+    return copy_bytes(&q, q.n, BLOCK_N) + copy_bytes(&q, q.k, BLOCK_K) + scratch;
 }
 
 static size_t dw_items(const tsr_op_call *c)
@@ -123,17 +154,12 @@ static size_t dw_items(const tsr_op_call *c)
     return q.parts > 1 ? tsr_pieces(q.n * q.k, CONVERT) : 0;
 }
 
-static size_t up(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
 /* Work space: dy and x in bf16, then the parts' sums. */
 static size_t dw_work(const tsr_op_call *c)
 {
     dw_cut q = cut_call(c);
     return up(q.dy_convert * 2) + up(q.x_convert * 2) +
-           (q.parts > 1 ? q.parts * q.n * q.k * sizeof(float) : 0);
+           (q.room > 1 ? q.room * q.n * q.k * sizeof(float) : 0);
 }
 
 static void convert_item(const tsr_op_call *c, const dw_cut *q, size_t item)
@@ -147,38 +173,67 @@ static void convert_item(const tsr_op_call *c, const dw_cut *q, size_t item)
                                    left < CONVERT ? left : CONVERT);
 }
 
+/* r rows of n values, `row` apart, side by side, and zero rows up to `all`. */
+static void copy_rows(char *to, const char *from, size_t r, size_t all, size_t n, size_t row)
+{
+    for (size_t i = 0; i < r; i++)
+        memcpy(to + i * n, from + i * row, n);
+    memset(to + r * n, 0, (all - r) * n);
+}
+
+/* A block of dw, its rows and columns. */
+typedef struct dw_block {
+    size_t n, k;
+    float *out;
+    int add;
+} dw_block;
+
+/* b += dy^T x of r rows. */
+static void library_rows(const dw_cut *q, const dw_block *b, const char *dy, const char *x, size_t r,
+                         void *scratch)
+{
+    const tsr_gemm *p;
+    size_t bytes = tsr_dtype_bytes(q->type);
+    char *dy_copy = scratch, *x_copy = dy_copy + copy_bytes(q, q->n, BLOCK_N);
+    char *room = x_copy + copy_bytes(q, q->k, BLOCK_K);
+    /* Compiled by dw_prepare: this finds it. */
+    if (get_product(q, r, b->n, b->k, &p) != TSR_OK)
+        return;
+    if (r < CHUNK) {
+        copy_rows(dy_copy, dy, r, padded_rows(r), b->n * bytes, q->n * bytes);
+        copy_rows(x_copy, x, r, padded_rows(r), b->k * bytes, q->k * bytes);
+        dy = dy_copy;
+        x = x_copy;
+    }
+    tsr_gemm_run(p, dy, x, NULL, NULL, b->out, room);
+}
+
+static void tile_rows(const dw_cut *q, const dw_block *b, const char *dy, const char *x, size_t r,
+                      void *scratch)
+{
+    tsr_kernels_get_bf16()->weight_grad(
+        &(tsr_weight_grad_block){r, b->n, b->k, (const tsr_bf16 *)(const void *)dy,
+                                 (const tsr_bf16 *)(const void *)x, q->n, q->k, b->out, q->k, b->add},
+        scratch);
+}
+
 static void product_item(const tsr_op_call *c, const dw_cut *q, size_t item, void *scratch)
 {
     size_t blocks = q->blocks_n * q->blocks_k, part = item / blocks, bytes = tsr_dtype_bytes(q->type);
     size_t n0 = item % blocks / q->blocks_k * BLOCK_N, k0 = item % q->blocks_k * BLOCK_K;
-    size_t n = smaller(q->n - n0, BLOCK_N), k = smaller(q->k - k0, BLOCK_K);
     const char *dy = q->dy_convert ? c->work : c->in[0].data;
     const char *x = q->x_convert ? (char *)c->work + up(q->dy_convert * 2) : c->in[1].data;
     float *sums = (float *)((char *)c->work + up(q->dy_convert * 2) + up(q->x_convert * 2));
-    float *out = (q->parts > 1 ? sums + part * q->n * q->k : (float *)c->out[0].data);
-    out += n0 * q->k + k0;
-    int add = q->parts == 1 && c->accumulate;
-    for (size_t i = 0; !add && !q->tiles && i < n; i++)
-        memset(out + i * q->k, 0, k * sizeof *out);
+    float *out = q->parts > 1 ? sums + part * q->n * q->k : (float *)c->out[0].data;
+    dw_block b = {smaller(q->n - n0, BLOCK_N), smaller(q->k - k0, BLOCK_K), out + n0 * q->k + k0,
+                  q->parts == 1 && c->accumulate};
+    for (size_t i = 0; !b.add && (!q->tiles || q->rows == 0) && i < b.n; i++)
+        memset(b.out + i * q->k, 0, b.k * sizeof *b.out);
     size_t end = smaller(q->rows, (part + 1) * q->part_rows);
-    for (size_t r0 = part * q->part_rows; r0 < end; r0 += CHUNK) {
-        const tsr_gemm *p;
-        if (q->tiles) {
-            tsr_kernels_get_bf16()->weight_grad(
-                &(tsr_weight_grad_block){smaller(end - r0, CHUNK), n, k,
-                                         (const tsr_bf16 *)(const void *)dy + r0 * q->n + n0,
-                                         (const tsr_bf16 *)(const void *)x + r0 * q->k + k0, q->n,
-                                         q->k, out, q->k, add},
-                scratch);
-            add = 1;
-            continue;
-        }
-        /* Compiled by dw_prepare: this finds it. */
-        if (get_product(q, smaller(end - r0, CHUNK), n, k, &p) != TSR_OK)
-            return;
-        tsr_gemm_run(p, dy + (r0 * q->n + n0) * bytes, x + (r0 * q->k + k0) * bytes, NULL, NULL, out,
-                     scratch);
-    }
+    for (size_t r0 = part * q->part_rows; r0 < end; r0 += CHUNK, b.add = 1)
+        (q->tiles ? tile_rows : library_rows)(q, &b, dy + (r0 * q->n + n0) * bytes,
+                                              x + (r0 * q->k + k0) * bytes, smaller(end - r0, CHUNK),
+                                              scratch);
 }
 
 static void combine_item(const tsr_op_call *c, const dw_cut *q, size_t item)

@@ -99,12 +99,13 @@ static tsr_status loss_shape(tsr_op_call *c)
 static size_t rows_each(const tsr_op_call *c)
 {
     size_t d = tsr_width(&c->in[IN_PRED]);
-    return d >= PIECE ? 1 : PIECE / d;
+    return d >= PIECE || d == 0 ? 1 : PIECE / d;
 }
 
 static size_t loss_items(const tsr_op_call *c)
 {
-    return tsr_pieces(tsr_rows(&c->in[IN_PRED]), rows_each(c));
+    size_t items = tsr_pieces(tsr_rows(&c->in[IN_PRED]), rows_each(c));
+    return items ? items : 1; /* a mean over nothing is 0, and must be written */
 }
 
 static double loss_flops(const tsr_op_call *c)

@@ -14,14 +14,18 @@ static tsr_status reshape_shape(tsr_op_call *c)
 {
     const reshape_attr *a = c->attr;
     char text[160];
-    size_t count;
+    size_t rest, have = c->in[0].count;
     if (c->in[0].ndim == 0)
         return tsr_op_bad(c, "x is missing");
-    TSR_TRY(tsr_shape_count(a->ndim, a->shape, &count));
-    if (count != c->in[0].count)
-        return tsr_op_bad(c, "%zu values do not fill %s", c->in[0].count,
+    TSR_TRY(tsr_shape_count(a->ndim - 1, a->shape + 1, &rest));
+    int fits = rest > 0 && have % rest == 0;
+    if (fits && a->shape[0] != 0 && !c->resized)
+        fits = have / rest == a->shape[0];
+    if (!fits)
+        return tsr_op_bad(c, "%zu values do not fill %s", have,
                           tsr_shape_text(a->ndim, a->shape, text, sizeof text));
     tsr_op_out(c, 0, c->in[0].dtype, a->ndim, a->shape);
+    c->out[0].shape[0] = have / rest;
     return TSR_OK;
 }
 

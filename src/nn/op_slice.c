@@ -6,10 +6,11 @@
 #include <string.h>
 
 #define VALUES 16384 /* values an item, about */
+#define CONCAT_MOST (TSR_OP_INPUTS - 1)
 
 typedef struct slice_attr {
     int axis;
-    size_t start, count; /* of slice; of its gradient: `count` is the whole axis */
+    size_t start, count;
 } slice_attr;
 
 /* A tensor seen as [outer, axis, inner]. */
@@ -33,16 +34,33 @@ static tsr_status check_axis(const tsr_op_call *c, int axis)
     return TSR_OK;
 }
 
+typedef struct range {
+    size_t start, count;
+} range;
+
+/* As set; or the places of the last of the further operands, which lie side by side in x. */
+static range range_of(const tsr_op_call *c)
+{
+    const slice_attr *a = c->attr;
+    range r = {a->start, a->count};
+    if (c->n_in > 1)
+        r = (range){0, c->in[c->n_in - 1].shape[a->axis]};
+    for (int i = 1; i < c->n_in - 1; i++)
+        r.start += c->in[i].shape[a->axis];
+    return r;
+}
+
 static tsr_status slice_shape(tsr_op_call *c)
 {
     const slice_attr *a = c->attr;
     TSR_TRY(check_axis(c, a->axis));
     size_t have = c->in[0].shape[a->axis];
-    if (a->count == 0 || a->start > have || a->count > have - a->start)
-        return tsr_op_bad(c, "%zu places from %zu are not within the %zu of axis %d", a->count,
-                          a->start, have, a->axis);
+    range r = range_of(c);
+    if ((r.count == 0 && !c->resized) || r.start > have || r.count > have - r.start)
+        return tsr_op_bad(c, "%zu places from %zu are not within the %zu of axis %d", r.count,
+                          r.start, have, a->axis);
     tsr_op_like(c, 0, &c->in[0]);
-    c->out[0].shape[a->axis] = a->count;
+    c->out[0].shape[a->axis] = r.count;
     return TSR_OK;
 }
 
@@ -50,8 +68,7 @@ static tsr_status slice_grad_shape(tsr_op_call *c)
 {
     const slice_attr *a = c->attr;
     TSR_TRY(check_axis(c, a->axis));
-    tsr_op_like(c, 0, &c->in[0]);
-    c->out[0].shape[a->axis] = a->count;
+    tsr_op_like(c, 0, &c->in[1]);
     return TSR_OK;
 }
 
@@ -80,7 +97,7 @@ static void slice_item(const tsr_op_call *c, size_t item, void *scratch)
     (void)scratch;
     const slice_attr *a = c->attr;
     view3 from = seen(&c->in[0], a->axis), to = seen(&c->out[0], a->axis);
-    const float *x = (const float *)c->in[0].data + a->start * from.inner;
+    const float *x = (const float *)c->in[0].data + range_of(c).start * from.inner;
     float *y = c->out[0].data;
     size_t n = to.axis * to.inner;
     for (size_t i = item * outer_per_item(c, a->axis); i < last_outer(c, a->axis, item); i++)
@@ -105,13 +122,12 @@ static void slice_grad_item(const tsr_op_call *c, size_t item, void *scratch)
 static void slice_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
                            tsr_value *din)
 {
-    slice_attr a = *(const slice_attr *)n->attr;
-    a.count = tsr_value_shape(g, n->in[0])[a.axis];
-    din[0] = tsr_node1(g, &tsr_op_slice_grad, dout[0], &a, sizeof a);
+    din[0] = tsr_node2(g, &tsr_op_slice_grad, dout[0], n->in[0], n->attr, sizeof(slice_attr));
 }
 
 const tsr_op tsr_op_slice = {
     .name = "slice",
+    .shape_in = ~1u,
     .shape = slice_shape,
     .items = slice_items,
     .run = slice_item,
@@ -119,7 +135,8 @@ const tsr_op tsr_op_slice = {
 };
 
 const tsr_op tsr_op_slice_grad = {
-    .name = "slice_grad",
+    .name = "slice_grad", /* dy, x -> dx */
+    .shape_in = 2,
     .shape = slice_grad_shape,
     .items = slice_items,
     .run = slice_grad_item,
@@ -168,13 +185,11 @@ static void concat_item(const tsr_op_call *c, size_t item, void *scratch)
 static void concat_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
                             tsr_value *din)
 {
-    const slice_attr *a = n->attr;
-    size_t at = 0;
+    tsr_value in[TSR_OP_INPUTS] = {dout[0]}, out;
     for (int i = 0; i < n->n_in; i++) {
-        size_t count = tsr_value_shape(g, n->in[i])[a->axis];
+        in[i + 1] = n->in[i];
         if (n->need[i])
-            din[i] = tsr_slice(g, dout[0], a->axis, at, count);
-        at += count;
+            din[i] = tsr_node(g, &tsr_op_slice, i + 2, in, n->attr, sizeof(slice_attr), 1, &out);
     }
 }
 
@@ -190,8 +205,8 @@ tsr_value tsr_concat(tsr_graph *g, int n, const tsr_value *x, int axis)
 {
     slice_attr a = {.axis = axis};
     tsr_value out;
-    if (n < 1 || n > TSR_OP_INPUTS)
+    if (n < 1 || n > CONCAT_MOST)
         return tsr_graph_fail(g, TSR_EARG, "concat of %d values; 1 to %d are possible", n,
-                              TSR_OP_INPUTS);
+                              CONCAT_MOST);
     return tsr_node(g, &tsr_op_concat, n, x, &a, sizeof a, 1, &out);
 }

@@ -43,8 +43,9 @@ tsr_value tsr_mul(tsr_graph *g, tsr_value a, tsr_value b);
 /* s * x. */
 tsr_value tsr_scale(tsr_graph *g, tsr_value x, float s);
 
-/* A constant tensor. */
+/* A constant tensor; tsr_fill_like takes the shape of `like`, also when its rows change. */
 tsr_value tsr_fill(tsr_graph *g, float value, int ndim, const size_t *shape);
+tsr_value tsr_fill_like(tsr_graph *g, float value, tsr_value like);
 
 /* Sum over leading dimensions: x [..., shape] -> [shape], terms added in order of their index in
  * blocks of fixed size. The gradient of a broadcast. */
@@ -52,13 +53,15 @@ tsr_value tsr_sum_leading(tsr_graph *g, tsr_value x, int ndim, const size_t *sha
 
 /* --- shape --------------------------------------------------------------------------------------- */
 
-/* The same values in order under another shape of equal count. Costs nothing. */
+/* The same values in order under another shape of equal count. Costs nothing. shape[0] may be 0: the
+ * leading dimension is what the others leave (and is always so when rows change). */
 tsr_value tsr_reshape(tsr_graph *g, tsr_value x, int ndim, const size_t *shape);
 
-/* Places [start, start + count) of an axis (0 is the first); count >= 1. */
+/* Places [start, start + count) of an axis (0 is the first); count >= 1. Of the first axis they must
+ * be there also when rows change. */
 tsr_value tsr_slice(tsr_graph *g, tsr_value x, int axis, size_t start, size_t count);
 
-/* n tensors (at most 10) side by side along an axis; all other dimensions agree. */
+/* n tensors (at most 24) side by side along an axis; all other dimensions agree. */
 tsr_value tsr_concat(tsr_graph *g, int n, const tsr_value *x, int axis);
 
 /* --- gradients ----------------------------------------------------------------------------------- */

@@ -19,10 +19,11 @@ static int is_alias(const tsr_node_data *n)
     return (n->op->flags & TSR_OP_ALIAS) != 0;
 }
 
-/* Inputs of a node that it really reads: aliases read their first only. */
-static int reads(const tsr_node_data *n)
+/* 1 when a node really reads its input j: aliases read their first only, and of some inputs only
+ * the shape counts. */
+static int reads(const tsr_node_data *n, int j)
 {
-    return is_alias(n) ? 1 : n->n_in;
+    return n->in[j] >= 0 && !(is_alias(n) && j > 0) && !(n->op->shape_in >> j & 1);
 }
 
 /* A node lives when somebody reads a result, or it adds to a weight's gradient. */
@@ -35,8 +36,8 @@ static void mark_live(tsr_graph *g)
         for (int j = 0; j < n->n_out; j++)
             n->live |= n->out[j] >= 0 && (g->values[n->out[j]].used ||
                                           g->values[n->out[j]].home == TSR_HOME_GRAD);
-        for (int j = 0; n->live && j < reads(n); j++)
-            if (n->in[j] >= 0)
+        for (int j = 0; n->live && j < n->n_in; j++)
+            if (reads(n, j))
                 g->values[n->in[j]].used = 1;
     }
 }
@@ -58,7 +59,7 @@ static void choose_types(tsr_graph *g)
         const tsr_node_data *n = &g->nodes[i];
         unsigned allowed = n->precision == TSR_PRECISION_BF16 ? n->op->bf16_in : 0;
         for (int j = 0; n->live && !is_alias(n) && j < n->n_in; j++) {
-            tsr_vertex *x = n->in[j] >= 0 ? &g->values[g->values[n->in[j]].root] : NULL;
+            tsr_vertex *x = reads(n, j) ? &g->values[g->values[n->in[j]].root] : NULL;
             if (x && !(allowed >> j & 1))
                 x->stored = x->dtype;
         }
@@ -78,8 +79,8 @@ static void find_lives(tsr_graph *g)
     }
     for (size_t i = 0; i < g->n_nodes; i++) {
         const tsr_node_data *n = &g->nodes[i];
-        for (int j = 0; n->live && j < reads(n); j++) {
-            tsr_vertex *x = n->in[j] >= 0 ? &g->values[g->values[n->in[j]].root] : NULL;
+        for (int j = 0; n->live && j < n->n_in; j++) {
+            tsr_vertex *x = reads(n, j) ? &g->values[g->values[n->in[j]].root] : NULL;
             if (x && x->last < (int)i)
                 x->last = (int)i;
         }
@@ -89,7 +90,7 @@ static void find_lives(tsr_graph *g)
 static int read_elsewhere(const tsr_graph *g, const tsr_node_data *n, tsr_value root)
 {
     for (int j = 1; j < n->n_in; j++)
-        if (n->in[j] >= 0 && g->values[n->in[j]].root == root)
+        if (reads(n, j) && g->values[n->in[j]].root == root)
             return 1;
     return 0;
 }

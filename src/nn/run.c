@@ -8,26 +8,6 @@
 
 #include <string.h>
 
-typedef struct step {
-    const tsr_op *op;
-    size_t node;
-    tsr_op_call call;
-    char name[112];
-    double seconds;
-    size_t runs;
-} step;
-
-struct tsr_exec {
-    tsr_graph *g;
-    char *arena;
-    size_t arena_bytes;
-    char *scratch;
-    int lanes;
-    step *steps;
-    size_t n_steps, n_forward;
-    int poison;
-};
-
 static void *data_of(const tsr_exec *x, tsr_value v)
 {
     const tsr_vertex *root = v >= 0 ? &x->g->values[x->g->values[v].root] : NULL;
@@ -50,14 +30,15 @@ static void *result_of(const tsr_exec *x, tsr_value v)
 static void fill_step(tsr_exec *x, size_t node)
 {
     const tsr_node_data *n = &x->g->nodes[node];
-    step *s = &x->steps[x->n_steps++];
+    tsr_step *s = &x->steps[x->n_steps++];
     s->op = n->op;
     s->node = node;
     tsr_graph_call(x->g, node, 1, &s->call);
     tsr_graph_node_name(x->g, node, s->name, sizeof s->name);
     s->call.name = s->name;
+    s->flops = n->flops;
     for (int i = 0; i < n->n_in; i++)
-        s->call.in[i].data = data_of(x, n->in[i]);
+        s->call.in[i].data = n->op->shape_in >> i & 1 ? NULL : data_of(x, n->in[i]);
     for (int i = 0; i < n->n_out; i++)
         s->call.out[i].data = result_of(x, n->out[i]);
     for (int i = 0; i < n->n_packs; i++)
@@ -65,16 +46,19 @@ static void fill_step(tsr_exec *x, size_t node)
     s->call.work = n->work_bytes ? x->arena + n->work_offset : NULL;
 }
 
-static tsr_status room_for_lanes(tsr_exec *x, int lanes)
+tsr_status tsr_exec_scratch(tsr_exec *x, int lanes, size_t each)
 {
     char *fresh = NULL;
     size_t bytes;
-    if (lanes <= x->lanes)
+    lanes = lanes > x->lanes ? lanes : x->lanes;
+    each = each > x->scratch_bytes ? each : x->scratch_bytes;
+    if (lanes == x->lanes && each == x->scratch_bytes)
         return TSR_OK;
-    TSR_TRY(tsr_mul_size((size_t)lanes, x->g->plan.scratch_bytes, &bytes));
+    TSR_TRY(tsr_mul_size((size_t)lanes, each, &bytes));
     TSR_TRY(tsr_alloc(&fresh, bytes, 1));
     tsr_free(x->scratch);
     x->scratch = fresh;
+    x->scratch_bytes = each;
     x->lanes = lanes;
     return TSR_OK;
 }
@@ -90,7 +74,7 @@ tsr_status tsr_exec_create(tsr_graph *g, tsr_exec **out)
     x->arena_bytes = plan.values_bytes;
     TSR_GO(tsr_alloc(&x->arena, plan.values_bytes, 1));
     TSR_GO(tsr_alloc(&x->steps, plan.nodes, sizeof *x->steps));
-    TSR_GO(room_for_lanes(x, tsr_par_team()));
+    TSR_GO(tsr_exec_scratch(x, tsr_par_team(), plan.scratch_bytes));
     for (size_t i = 0; i < g->n_nodes; i++) {
         if (i == tsr_graph_forward_nodes(g))
             x->n_forward = x->n_steps;
@@ -111,6 +95,8 @@ void tsr_exec_destroy(tsr_exec *x)
     if (!x)
         return;
     tsr_free(x->arena);
+    tsr_free(x->extents);
+    tsr_free(x->work);
     tsr_free(x->scratch);
     tsr_free(x->steps);
     tsr_free(x);
@@ -170,7 +156,7 @@ tsr_status tsr_graph_refresh_packs(tsr_graph *g)
 /* --- running --- */
 
 typedef struct loop {
-    const step *s;
+    const tsr_step *s;
     char *scratch;
     size_t scratch_bytes; /* a lane */
 } loop;
@@ -181,12 +167,12 @@ static void run_item(void *ctx, size_t i, int lane)
     l->s->op->run(&l->s->call, i, l->scratch + (size_t)lane * l->scratch_bytes);
 }
 
-static void run_step(tsr_exec *x, step *s)
+static void run_step(tsr_exec *x, tsr_step *s)
 {
     double start = tsr_now_s();
-    loop l = {s, x->scratch, x->g->plan.scratch_bytes};
+    loop l = {s, x->scratch, x->scratch_bytes};
     int phases = s->op->phases > 0 ? s->op->phases : 1;
-    for (int p = 0; p < phases; p++) {
+    for (int p = 0; p < phases && !s->idle; p++) {
         s->call.phase = p;
         tsr_par_kernels(s->op->items ? s->op->items(&s->call) : 1, run_item, &l);
     }
@@ -196,7 +182,8 @@ static void run_step(tsr_exec *x, step *s)
 
 tsr_status tsr_exec_forward(tsr_exec *x)
 {
-    TSR_TRY(room_for_lanes(x, tsr_par_team()));
+    TSR_TRY(tsr_exec_fit(x));
+    TSR_TRY(tsr_exec_scratch(x, tsr_par_team(), 0));
     TSR_TRY(tsr_graph_refresh_packs(x->g));
     if (x->poison)
         memset(x->arena + x->g->inputs_bytes, 0xff, x->arena_bytes - x->g->inputs_bytes);
@@ -207,7 +194,7 @@ tsr_status tsr_exec_forward(tsr_exec *x)
 
 tsr_status tsr_exec_backward(tsr_exec *x)
 {
-    TSR_TRY(room_for_lanes(x, tsr_par_team()));
+    TSR_TRY(tsr_exec_scratch(x, tsr_par_team(), 0));
     for (size_t i = x->n_forward; i < x->n_steps; i++)
         run_step(x, &x->steps[i]);
     return TSR_OK;
@@ -242,7 +229,7 @@ const void *tsr_exec_value(const tsr_exec *x, tsr_value v)
 
 size_t tsr_exec_bytes(const tsr_exec *x)
 {
-    return x->arena_bytes + (size_t)x->lanes * x->g->plan.scratch_bytes;
+    return x->arena_bytes + x->work_bytes + (size_t)x->lanes * x->scratch_bytes;
 }
 
 void tsr_exec_poison(tsr_exec *x, int on)
@@ -257,8 +244,8 @@ size_t tsr_exec_nodes(const tsr_exec *x)
 
 void tsr_exec_report(const tsr_exec *x, size_t node, tsr_node_report *out)
 {
-    const step *s = &x->steps[node];
+    const tsr_step *s = &x->steps[node];
     const tsr_node_data *n = &x->g->nodes[s->node];
     *out = (tsr_node_report){s->op->name, n->label,   node >= x->n_forward,
-                             n->flops,    s->seconds, s->runs};
+                             s->flops,    s->seconds, s->runs};
 }

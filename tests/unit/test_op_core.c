@@ -428,7 +428,7 @@ static void test_messages(void **state)
                    "node 0 concat (blocks.3): operand is [5, 8], expected [5, 9]; operands: "
                    "[5, 9], [5, 8]");
     expect_message(TSR_EARG, tsr_concat(g, 0, NULL, 0),
-                   "concat of 0 values; 1 to 10 are possible");
+                   "concat of 0 values; 1 to 24 are possible");
     expect_message(TSR_EMISMATCH, tsr_stop_gradient(g, TSR_NONE),
                    "node 0 stop_gradient (blocks.3): x is missing; operands: none");
     expect_message(TSR_EARG, tsr_fill(g, 1, 1, (size_t[]){0}),
