@@ -7,7 +7,7 @@
 #include "cli/console.h"
 #include "cli/inspect.h"
 #include "cli/tokenline.h"
-#include "cli/usage.h"
+#include "tasks/usage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +145,11 @@ static void print_corpus(const json_t *v, const tsr_manifest *m)
     }
 }
 
+static void tell(const char *what)
+{
+    tsr_say("%s", what);
+}
+
 /* Usage of all modalities: to the screen, or appended to a list. */
 static tsr_status all_usage(tsr_corpus *c, const settings *s, const tsr_screen *screen,
                             json_t *list, uint64_t *damaged)
@@ -155,7 +160,7 @@ static tsr_status all_usage(tsr_corpus *c, const settings *s, const tsr_screen *
     TSR_GO(tsr_alloc(&all, m->n_modalities, sizeof *all));
     for (size_t i = 0; i < m->n_modalities; i++) {
         json_t *v;
-        TSR_GO(tsr_usage_corpus(c, &m->modalities[i], &all[i]));
+        TSR_GO(tsr_usage_corpus(c, &m->modalities[i], tell, &all[i]));
         *damaged += all[i].damaged;
         if (!list)
             continue;

@@ -4,10 +4,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/inspect.h"
-#include "cli/picture.h"
 #include "codecs/codec.h"
 #include "pipeline/onefile.h"
 #include "pipeline/source.h"
+#include "tasks/picture.h"
 
 #include <string.h>
 

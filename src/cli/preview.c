@@ -4,10 +4,10 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "cli/colours.h"
 #include "cli/console.h"
-#include "cli/picture.h"
 #include "dsp/resize.h"
+#include "tasks/colours.h"
+#include "tasks/picture.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,13 +3,13 @@
 #include "testing.h"
 
 #include "base/mem.h"
-#include "cli/colours.h"
 #include "cli/console.h"
 #include "cli/outname.h"
-#include "cli/picture.h"
 #include "cli/preview.h"
 #include "cli/progress.h"
 #include "cli/tokenline.h"
+#include "tasks/colours.h"
+#include "tasks/picture.h"
 
 #include <math.h>
 

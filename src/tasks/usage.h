@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How a modality's codes are used: counts, entropy, lengths. */
-#ifndef TSR_CLI_USAGE_H
-#define TSR_CLI_USAGE_H
+#ifndef TSR_TASKS_USAGE_H
+#define TSR_TASKS_USAGE_H
 
 #include "base/json.h"
 #include "base/status.h"
@@ -22,9 +22,11 @@ typedef struct tsr_usage {
     uint64_t lengths[TSR_USAGE_LENGTHS]; /* rows of length <= 1, 2, 4, 8, ...; the last: longer */
 } tsr_usage;
 
-/* Count one modality of a corpus, shards in parallel. Shards without the modality are passed over.
- * Release with tsr_usage_clear. Errors: those of reading. */
-TSR_USE tsr_status tsr_usage_corpus(tsr_corpus *c, const tsr_modality *m, tsr_usage *out);
+/* Count one modality of a corpus, shards in parallel. Shards without the modality are passed over;
+ * those that cannot be read are counted in `damaged` and told: `tell` (may be NULL) gets a sentence,
+ * from any thread. Release with tsr_usage_clear. Errors: those of reading. */
+TSR_USE tsr_status tsr_usage_corpus(tsr_corpus *c, const tsr_modality *m,
+                                    void (*tell)(const char *what), tsr_usage *out);
 
 /* Count one shard file. */
 TSR_USE tsr_status tsr_usage_shard(const tsr_shard *s, tsr_usage *out);

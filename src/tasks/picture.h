@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Anything as an 8-bit RGB picture, for terminals and contact sheets. */
-#ifndef TSR_CLI_PICTURE_H
-#define TSR_CLI_PICTURE_H
+#ifndef TSR_TASKS_PICTURE_H
+#define TSR_TASKS_PICTURE_H
 
 #include "base/status.h"
 #include "types/media.h"

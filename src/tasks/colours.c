@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Colours with a meaning, chosen in Oklab. */
-#include "cli/colours.h"
+#include "tasks/colours.h"
 
 #include "dsp/oklab.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Colours with a meaning: of token ids, of labels, and of a scale of values. */
-#ifndef TSR_CLI_COLOURS_H
-#define TSR_CLI_COLOURS_H
+#ifndef TSR_TASKS_COLOURS_H
+#define TSR_TASKS_COLOURS_H
 
 #include "base/json.h"
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How a modality's codes are used. */
-#include "cli/usage.h"
+#include "tasks/usage.h"
 
 #include "base/mem.h"
 #include "base/par.h"
-#include "cli/console.h"
 
 #include <math.h>
 #include <string.h>
@@ -114,6 +113,7 @@ typedef struct counting {
     tsr_corpus *corpus;
     const char *modality;
     tsr_usage *lanes;
+    void (*tell)(const char *what);
 } counting;
 
 static tsr_status count_item(void *ctx, size_t i, int lane)
@@ -135,16 +135,18 @@ static tsr_status count_or_tell(void *ctx, size_t i, int lane)
     tsr_status st = count_item(ctx, i, lane);
     if (st == TSR_OK || st == TSR_ENOMEM)
         return st;
-    tsr_say("%s", tsr_error());
+    if (c->tell)
+        c->tell(tsr_error());
     c->lanes[lane].damaged++;
     return TSR_OK;
 }
 
-tsr_status tsr_usage_corpus(tsr_corpus *c, const tsr_modality *m, tsr_usage *out)
+tsr_status tsr_usage_corpus(tsr_corpus *c, const tsr_modality *m, void (*tell)(const char *what),
+                            tsr_usage *out)
 {
     tsr_usage u = {0};
     int lanes = tsr_par_threads();
-    counting work = {.corpus = c, .modality = m->space.modality};
+    counting work = {.corpus = c, .modality = m->space.modality, .tell = tell};
     tsr_status st;
     TSR_GO(tsr_alloc(&work.lanes, (size_t)lanes, sizeof *work.lanes));
     TSR_GO(usage_init(&m->space, &u));

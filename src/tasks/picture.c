@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Anything as an 8-bit RGB picture. */
-#include "cli/picture.h"
+#include "tasks/picture.h"
 
 #include "base/mem.h"
-#include "cli/colours.h"
 #include "dsp/logmel.h"
 #include "dsp/resize.h"
+#include "tasks/colours.h"
 
 #include <math.h>
 #include <string.h>
