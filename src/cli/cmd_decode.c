@@ -6,8 +6,8 @@
 #include "cli/console.h"
 #include "cli/outname.h"
 #include "cli/tokenline.h"
-#include "cli/toolbox.h"
 #include "pipeline/onefile.h"
+#include "pipeline/toolbox.h"
 
 #include <errno.h>
 #include <stdlib.h>

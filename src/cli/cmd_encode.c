@@ -5,8 +5,8 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/tokenline.h"
-#include "cli/toolbox.h"
 #include "pipeline/onefile.h"
+#include "pipeline/toolbox.h"
 #include "shards/manifest.h"
 
 typedef struct settings {

@@ -7,8 +7,8 @@
 #include "cli/console.h"
 #include "cli/outname.h"
 #include "cli/preview.h"
-#include "cli/toolbox.h"
 #include "pipeline/onefile.h"
+#include "pipeline/toolbox.h"
 
 #include <math.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #define TSR_CLI_INSPECT_H
 
 #include "cli/preview.h"
-#include "cli/toolbox.h"
+#include "pipeline/toolbox.h"
 #include "shards/corpus.h"
 
 /* One sample of a corpus: every modality's tokens, and what they decode to where the toolbox has

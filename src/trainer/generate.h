@@ -42,26 +42,34 @@ typedef struct tsr_target {
     double temperature;
     tsr_temperature_schedule cooling;
     double cool_to, power; /* onex: minimum and exponent, published 0.5 and 0.5 */
-    double top_k;          /* >= 1: count; in (0, 1): share of the vocabulary; 0: off */
-    double top_p;          /* 0: off */
-    double guidance;       /* logits = u + g (c - u); 1: conditional only */
+    double top_k, top_p;   /* see tsr_sampling; 0: off */
+    double guidance;       /* logits = u + g (c - u); exactly c at 1 and u at 0, in one pass */
     size_t max_tokens;     /* sequences: at most so many; 0: the modality's */
 } tsr_target;
 
 /* Defaults that suit the modality: grids random order 8 steps, linear, temperature 1, top-p 0.9;
- * sequences autoregressive at 0.3; guidance 1. */
+ * sequences autoregressive at 0.3, top-p 0.9; guidance 1. */
 tsr_target tsr_target_defaults(const tsr_mods *mods, size_t m);
 
 typedef struct tsr_generator tsr_generator;
 
 typedef struct tsr_generator_spec {
-    size_t samples; /* generated side by side at most */
+    size_t samples; /* generated side by side at most; 0: 16 */
     tsr_precision precision;
-    const tsr_target *chain;
+    const tsr_target *chain; /* copied */
     size_t n_chain;
-    int grow;       /* finished targets join the guided conditions */
-    const double *weights; /* [mods] with several weighted conditions: w_i of each given modality,
-                              logits = u + sum w_i (c_i - u); NULL: one joint condition */
+    /* Finished grids join the guided conditions: they are hidden from u as well. Otherwise they stay
+     * visible to both. Finished sequences never join, as published. */
+    int grow;
+    /* NULL: one joint condition, weighed by each target's guidance. Else [mods], copied: every given
+     * modality, and every finished target, is a condition of its own;
+     * logits = u + sum w_i (c_i - u), c_i sees modality i alone, u none of them; those of weight 0 are
+     * not looked at, and guidance is not used. */
+    const double *weights;
+    /* A sequence that is still to be generated shows one [S_1] to the encoder, and a sequence hidden
+     * from u leaves one behind: the published models were trained and sampled so. 1: they show nothing,
+     * for models trained without. */
+    int no_sentinel;
     uint64_t seed;
 } tsr_generator_spec;
 
@@ -71,15 +79,30 @@ TSR_USE tsr_status tsr_generator_create(tsr_fm *m, const tsr_generator_spec *spe
                                         tsr_generator **out);
 void tsr_generator_destroy(tsr_generator *g);
 
-/* Generate for n samples. given: [n][mods] what each sample has as condition (present 0: nothing).
- * key: [n] identifies a sample and variant: its randomness is a function of (seed, key), not of its
- * neighbours. The chain's results are read with tsr_generator_result.
- * Errors   TSR_EARG, TSR_EFORMAT, TSR_ECANCEL. */
+/* Generate for n samples (any number: done in groups of spec.samples).
+ *
+ * given  [n][mods] what each sample has as condition (present 0: nothing). Borrowed during the call.
+ *        Sequences count up to and including [EOS], or up to the modality's longest.
+ * key    [n] identifies a sample and variant: its randomness is a function of (seed, key) and the
+ *        target's place in the chain. A sample's result does not depend on its neighbours, on
+ *        spec.samples or on threads.
+ * The chain's results are read with tsr_generator_result.
+ * Errors   TSR_EARG a condition that is no input of the model or is a target too, TSR_EFORMAT a grid
+ *          with a wrong number of tokens, an id outside its vocabulary; TSR_ENUMERIC logits that are
+ *          not finite; TSR_ECANCEL. */
 TSR_USE tsr_status tsr_generator_run(tsr_generator *g, const tsr_held *const *given,
                                      const uint64_t *key, size_t n, const tsr_job *job);
 
-/* Tokens of modality m of sample i after a run (conditions too). Borrowed until the next run.
- * Sequences end before [EOS] if it was reached. */
+/* Tokens of target m of sample i after a run. Borrowed until the next run. Sequences end before
+ * [EOS], also when it was not reached. NULL and 0 when m is no target. */
 const uint32_t *tsr_generator_result(const tsr_generator *g, size_t i, size_t m, size_t *count);
+
+/* What the last run cost, over all targets. */
+typedef struct tsr_generator_cost {
+    double seconds, flops;
+    uint64_t tokens; /* written, over all samples */
+    uint64_t passes; /* encoder passes of one stream (a guided sample has two or more) */
+} tsr_generator_cost;
+tsr_generator_cost tsr_generator_get_cost(const tsr_generator *g);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tokenizers a command works with: opened from files or folders, found by digest. */
-#ifndef TSR_CLI_TOOLBOX_H
-#define TSR_CLI_TOOLBOX_H
+ * The tokenizers some work needs: opened from files or folders, found by digest. */
+#ifndef TSR_PIPELINE_TOOLBOX_H
+#define TSR_PIPELINE_TOOLBOX_H
 
 #include "base/options.h"
 #include "base/status.h"

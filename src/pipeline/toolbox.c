@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tokenizers a command works with. */
-#include "cli/toolbox.h"
+ * The tokenizers some work needs. */
+#include "pipeline/toolbox.h"
 
 #include "base/file.h"
 #include "base/mem.h"
