@@ -318,7 +318,7 @@ static tsr_status add_outputs(tsr_graph *g, tsr_node_data *n, const tsr_op_call 
         tsr_vertex x = {.home = TSR_HOME_ARENA, .dtype = c->out[i].dtype, .root = TSR_NONE};
         x.node = (int)g->n_nodes - 1;
         TSR_TRY(checked_shape("the result of", c->name, c->out[i].ndim, c->out[i].shape, &x));
-        if (n->op->flags & TSR_OP_ALIAS)
+        if (n->op->flags & (TSR_OP_ALIAS | TSR_OP_UPDATES))
             x.root = g->values[n->in[0]].root;
         for (int j = 0; n->op->backward && j < n->n_in; j++)
             x.need |= n->in[j] >= 0 && g->values[n->in[j]].need;
@@ -342,6 +342,9 @@ static tsr_status append(tsr_graph *g, tsr_node_data *fresh)
     tsr_graph_call(g, at, 0, &c);
     c.name = name;
     TSR_TRY(fresh->op->shape(&c));
+    if ((fresh->op->flags & TSR_OP_UPDATES) &&
+        g->values[g->values[fresh->in[0]].root].home != TSR_HOME_INPUT)
+        return tsr_op_bad(&c, "only an input of the graph can be changed");
     TSR_TRY(add_outputs(g, &g->nodes[at], &c));
     *fresh = g->nodes[at];
     return TSR_OK;

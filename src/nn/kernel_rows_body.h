@@ -214,3 +214,54 @@ static float log_sum_exp(const float *x, size_t n)
     }
     return top + logf(v16_sum(s));
 }
+
+V16_INLINE void exp_shift_with(void *y, tsr_dtype y_type, const void *x, tsr_dtype x_type, size_t n,
+                               float shift, float c)
+{
+    v16 k = v16_set(c), m = v16_set(shift);
+#define EXP_16(i, w)                                                                               \
+    value_put(y, y_type, i, v16_mul(k, v_exp(v16_sub(value_get(x, x_type, i, w), m))), w)
+    EACH_16(n, EXP_16);
+#undef EXP_16
+}
+
+static void exp_shift_to_half(uint16_t *y, const float *x, size_t n, float shift, float c)
+{
+    exp_shift_with(y, TSR_BF16, x, TSR_F32, n, shift, c);
+}
+
+static void exp_shift_half(void *y, tsr_dtype y_type, const uint16_t *x, size_t n, float shift,
+                           float c)
+{
+    if (y_type == TSR_BF16)
+        exp_shift_with(y, TSR_BF16, x, TSR_BF16, n, shift, c);
+    else
+        exp_shift_with(y, TSR_F32, x, TSR_BF16, n, shift, c);
+}
+
+static float log_sum_exp_half(const uint16_t *x, size_t n)
+{
+    v16 top = v16_set(-INFINITY), bad = v16_set(0.0f);
+#define TOP_16(i, w)                                                                               \
+    do {                                                                                           \
+        v16 t_ = value_get(x, TSR_BF16, i, w);                                                     \
+        top = v16_max(top, (w) < 16 ? v16_fill_from(t_, w, -INFINITY) : t_);                       \
+    } while (0)
+    EACH_16(n, TOP_16);
+#undef TOP_16
+    float most = v16_top(top);
+    if (most == -INFINITY || most == INFINITY) { /* a NaN among them must be seen */
+        for (size_t i = 0; i < n; i += 16)
+            bad = v16_add(bad, value_get(x, TSR_BF16, i, n - i < 16 ? n - i : 16));
+        return v16_sum(bad) == v16_sum(bad) ? most : NAN;
+    }
+    v16 s = v16_set(0.0f), m = v16_set(most);
+#define SUM_16(i, w)                                                                               \
+    do {                                                                                           \
+        v16 e_ = v_exp(v16_sub(value_get(x, TSR_BF16, i, w), m));                                  \
+        s = v16_add(s, (w) < 16 ? v16_fill_from(e_, w, 0.0f) : e_);                                \
+    } while (0)
+    EACH_16(n, SUM_16);
+#undef SUM_16
+    return most + logf(v16_sum(s));
+}

@@ -157,6 +157,11 @@ typedef struct tsr_kernels {
     float (*log_sum_exp)(const float *x, size_t n);
     /* y = c exp(x - shift). */
     void (*exp_shift)(float *y, const float *x, size_t n, float shift, float c);
+    void (*exp_shift_to_half)(uint16_t *y, const float *x, size_t n, float shift, float c);
+    /* The same of bf16; y (of y_type) may be x when it is bf16 too. */
+    float (*log_sum_exp_half)(const uint16_t *x, size_t n);
+    void (*exp_shift_half)(void *y, tsr_dtype y_type, const uint16_t *x, size_t n, float shift,
+                           float c);
     /* sum x y, and the sum of x x when y == x. */
     float (*dot)(const float *x, const float *y, size_t n);
     /* y += c x. */

@@ -6,6 +6,7 @@
 
 #include "nn/graph.h"
 #include "nn/kernels.h"
+#include "nn/ops.h"
 
 /* --- activations --------------------------------------------------------------------------------
  * Accuracy   tanh, silu, sigmoid, exp within 4 ulp; gelu within 2e-7 max(1, |y|). */
@@ -27,6 +28,23 @@ tsr_value tsr_layer_norm(tsr_graph *g, tsr_value x, tsr_value w, tsr_value b, fl
 
 /* y = x / max(|x|, eps), |x| the Euclidean length over the last dimension. */
 tsr_value tsr_normalize(tsr_graph *g, tsr_value x, float eps);
+
+/* Query/key norm: a layer norm of each head, inside rows that hold `parts` equal parts of `heads`
+ * heads each: qkv (parts 3), q (1) or kv (2). The first `normed` parts (1 or 2) are normed, each with
+ * its own weight and bias, shared by its heads; the others stay as they are.
+ *
+ * x [..., parts * heads * d], weight and bias [d] or TSR_NONE (1 and 0), d <= 128 -> shape of x
+ *
+ *   qkv of self-attention    {.parts = 3, .normed = 2, .weight = {q_norm, k_norm}, ...}
+ *   q of cross-attention     {.parts = 1, .normed = 1, .weight = {q_norm, TSR_NONE}, ...}
+ *   kv of cross-attention    {.parts = 2, .normed = 1, .weight = {k_norm, TSR_NONE}, ...}
+ * A bias that is not given must be TSR_NONE too. */
+typedef struct tsr_head_norm_spec {
+    int parts, normed, heads;
+    float eps;
+    tsr_value weight[2], bias[2];
+} tsr_head_norm_spec;
+tsr_value tsr_head_norm(tsr_graph *g, tsr_value x, const tsr_head_norm_spec *spec);
 
 /* --- attention -----------------------------------------------------------------------------------*/
 
@@ -75,6 +93,13 @@ tsr_value tsr_embedding(tsr_graph *g, tsr_value table, tsr_value ids);
 /* The same, where rows of id `padding` get no gradient (the lookup itself is normal). */
 tsr_value tsr_embedding_padded(tsr_graph *g, tsr_value table, tsr_value ids, int padding);
 
+/* Put rows [n, D] into `cache` [M, D], an input of the graph, at places ids [n] int32: of equal ids
+ * the last row stays, ids outside [0, M) are dropped. Returns the cache as it is then, whose contents
+ * stay for the next run as those of inputs do; operations appended before see it as it was. No
+ * gradient. Keys and values of a growing sequence: put the new rows, then attend with k_begin and
+ * k_end over the cache. */
+tsr_value tsr_put_rows(tsr_graph *g, tsr_value cache, tsr_value rows, tsr_value ids);
+
 /* --- images -------------------------------------------------------------------------------------*/
 
 /* [B, C, H, W] -> [B, (H/P)*(W/P), C*P*P]; feature index (c*P + py)*P + px, tokens row by row. P = 1
@@ -116,6 +141,17 @@ tsr_value tsr_cosine_loss(tsr_graph *g, tsr_value pred, tsr_value target, tsr_va
  * (1). A row whose id is outside [0, V) does not count. sum(w l) / sum(w). */
 tsr_value tsr_softmax_cross_entropy(tsr_graph *g, tsr_value logits, tsr_value ids,
                                     tsr_value weights);
+
+/* SUM of w times nll, [1], added in double in order of rows; nll = -log softmax(logits)[id] of each
+ * row goes to *row_nll [R] (NULL: not wanted), for metrics, without gradient.
+ *
+ * logits   [R, V]    computed by tsr_linear in bf16 precision they are stored as bf16, losses and
+ *                    softmax are float32
+ * ids      [R]       int32; a row whose id is outside [0, V) has nll 0 and no gradient
+ * weights  [R]       >= 0, or TSR_NONE (1)
+ * With weights 1 / R this is a mean; with R = 0 the sum is 0. */
+tsr_value tsr_softmax_nll(tsr_graph *g, tsr_value logits, tsr_value ids, tsr_value weights,
+                          tsr_value *row_nll);
 
 /* --- codes ---------------------------------------------------------------------------------------*/
 

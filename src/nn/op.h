@@ -56,6 +56,7 @@ typedef enum tsr_op_flags {
     TSR_OP_ACCUMULATES = 2, /* honours call->accumulate: a gradient goes straight to its home */
     TSR_OP_ADDS = 8, /* the last input, made absent, may become a gradient that is added to out[0] */
     TSR_OP_ALIAS = 4,       /* out[0] is in[0] under another shape or without gradient: no run */
+    TSR_OP_UPDATES = 16,    /* out[0] is the storage of in[0], an input of the graph, changed by run */
 } tsr_op_flags;
 
 /* A weight that a node wants in the layout of the product library. Equal requests of all nodes share

@@ -107,6 +107,44 @@ const tsr_op tsr_op_embedding_grad = {
     .run = embedding_grad_item,
 };
 
+/* --- cache, rows, ids -> the cache, changed --- */
+
+static tsr_status put_rows_shape(tsr_op_call *c)
+{
+    TSR_TRY(tsr_op_expect_dims(c, 0, "cache", TSR_F32, 2, 2));
+    TSR_TRY(tsr_op_expect_dims(c, 2, "ids", TSR_I32, 1, 1));
+    TSR_TRY(tsr_op_expect_shape(c, 1, "rows", 2, (size_t[]){c->in[2].count, c->in[0].shape[1]}));
+    tsr_op_like(c, 0, &c->in[0]);
+    return TSR_OK;
+}
+
+/* One item, so that of equal ids the last row stays. */
+static void put_rows_item(const tsr_op_call *c, size_t item, void *scratch)
+{
+    (void)item;
+    (void)scratch;
+    size_t d = c->in[0].shape[1];
+    const int32_t *ids = c->in[2].data;
+    const float *rows = c->in[1].data;
+    float *cache = c->out[0].data;
+    for (size_t i = 0; i < c->in[2].count; i++)
+        if (ids[i] >= 0 && (size_t)ids[i] < c->in[0].shape[0])
+            memcpy(cache + (size_t)ids[i] * d, rows + i * d, d * sizeof *cache);
+}
+
+const tsr_op tsr_op_put_rows = {
+    .name = "put_rows",
+    .flags = TSR_OP_UPDATES,
+    .shape = put_rows_shape,
+    .run = put_rows_item,
+};
+
+tsr_value tsr_put_rows(tsr_graph *g, tsr_value cache, tsr_value rows, tsr_value ids)
+{
+    tsr_value in[3] = {cache, rows, ids}, out;
+    return tsr_node(g, &tsr_op_put_rows, 3, in, NULL, 0, 1, &out);
+}
+
 tsr_value tsr_embedding_padded(tsr_graph *g, tsr_value table, tsr_value ids, int padding)
 {
     embedding_attr a = {.padding = padding};

@@ -26,13 +26,14 @@ static int reads(const tsr_node_data *n, int j)
     return n->in[j] >= 0 && !(is_alias(n) && j > 0) && !(n->op->shape_in >> j & 1);
 }
 
-/* A node lives when somebody reads a result, or it adds to a weight's gradient. */
+/* A node lives when somebody reads a result, or it adds to a weight's gradient or changes an input. */
 static void mark_live(tsr_graph *g)
 {
     for (size_t v = 0; v < g->n_values; v++)
         g->values[v].used = g->values[v].output;
     for (size_t i = g->n_nodes; i-- > 0;) {
         tsr_node_data *n = &g->nodes[i];
+        n->live = (n->op->flags & TSR_OP_UPDATES) != 0;
         for (int j = 0; j < n->n_out; j++)
             n->live |= n->out[j] >= 0 && (g->values[n->out[j]].used ||
                                           g->values[n->out[j]].home == TSR_HOME_GRAD);
