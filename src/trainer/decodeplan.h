@@ -14,10 +14,10 @@
 
 /* Tokens of each step; they sum to n exactly.
  *
- *   cosine  s_i = (1 + cos(pi i / S)) / 2; round(n (s_i - s_{i+1})), halves to even; the last step takes
- *           what is left. Few, many, few; steps may be empty when S is large against n. A step
- *           never takes more than is left.
- *   linear  differences of floor(i n / S), in descending order; empty steps are left out.
+ *   cosine  s_i = (1 + cos(pi i / S)) / 2; round(n (s_i - s_{i+1})), halves to even; the last step
+ * takes what is left. Few, many, few; steps may be empty when S is large against n. A step never
+ * takes more than is left. linear  differences of floor(i n / S), in descending order; empty steps
+ * are left out.
  *
  * counts  [steps], the first *used are set
  * Errors  TSR_EARG for 0 steps or more than TSR_DECODE_STEPS. */

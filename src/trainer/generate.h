@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Generation: any given modalities to a chain of targets.
  *
- * State: for each of several samples, what is known of each modality. Conditions are known wholly or
- * in part; each target of the chain is predicted in turn and then counts as known. Grids are filled
- * in steps (MaskGIT: all missing places are predicted and the surest kept; random order: places drawn
- * at random are predicted together); sequences are written token by token with cached keys and values.
- * Source   Mizrahi et al. 2023, arXiv:2312.06647, section 3.3 and appendix; Chang et al. 2022,
- *          arXiv:2202.04200 (MaskGIT); Ho and Salimans 2022, arXiv:2207.12598 (guidance). */
+ * State: for each of several samples, what is known of each modality. Conditions are known wholly
+ * or in part; each target of the chain is predicted in turn and then counts as known. Grids are
+ * filled in steps (MaskGIT: all missing places are predicted and the surest kept; random order:
+ * places drawn at random are predicted together); sequences are written token by token with cached
+ * keys and values. Source   Mizrahi et al. 2023, arXiv:2312.06647, section 3.3 and appendix; Chang
+ * et al. 2022, arXiv:2202.04200 (MaskGIT); Ho and Salimans 2022, arXiv:2207.12598 (guidance). */
 #ifndef TSR_TRAINER_GENERATE_H
 #define TSR_TRAINER_GENERATE_H
 
@@ -18,7 +18,7 @@
 
 typedef enum tsr_scheme {
     TSR_SCHEME_MASKGIT,
-    TSR_SCHEME_ROAR,          /* random order, autoregressive over steps */
+    TSR_SCHEME_ROAR,           /* random order, autoregressive over steps */
     TSR_SCHEME_AUTOREGRESSIVE, /* sequences */
 } tsr_scheme;
 
@@ -58,38 +58,36 @@ typedef struct tsr_generator_spec {
     tsr_precision precision;
     const tsr_target *chain; /* copied */
     size_t n_chain;
-    /* Finished grids join the guided conditions: they are hidden from u as well. Otherwise they stay
-     * visible to both. Finished sequences never join, as published. */
+    /* Finished grids join the guided conditions: they are hidden from u as well. Otherwise they
+     * stay visible to both. Finished sequences never join, as published. */
     int grow;
-    /* NULL: one joint condition, weighed by each target's guidance. Else [mods], copied: every given
-     * modality, and every finished target, is a condition of its own;
-     * logits = u + sum w_i (c_i - u), c_i sees modality i alone, u none of them; those of weight 0 are
-     * not looked at, and guidance is not used. */
+    /* NULL: one joint condition, weighed by each target's guidance. Else [mods], copied: every
+     * given modality, and every finished target, is a condition of its own; logits = u + sum w_i
+     * (c_i - u), c_i sees modality i alone, u none of them; those of weight 0 are not looked at,
+     * and guidance is not used. */
     const double *weights;
-    /* A sequence that is still to be generated shows one [S_1] to the encoder, and a sequence hidden
-     * from u leaves one behind: the published models were trained and sampled so. 1: they show nothing,
-     * for models trained without. */
+    /* A sequence that is still to be generated shows one [S_1] to the encoder, and a sequence
+     * hidden from u leaves one behind: the published models were trained and sampled so. 1: they
+     * show nothing, for models trained without. */
     int no_sentinel;
     uint64_t seed;
 } tsr_generator_spec;
 
-/* The model is borrowed. Errors: TSR_ECONFIG for a chain that cannot be (a target that is no output,
- * a scheme that does not fit the modality), TSR_ENOMEM. */
+/* The model is borrowed. Errors: TSR_ECONFIG for a chain that cannot be (a target that is no
+ * output, a scheme that does not fit the modality), TSR_ENOMEM. */
 TSR_USE tsr_status tsr_generator_create(tsr_fm *m, const tsr_generator_spec *spec,
                                         tsr_generator **out);
 void tsr_generator_destroy(tsr_generator *g);
 
 /* Generate for n samples (any number: done in groups of spec.samples).
  *
- * given  [n][mods] what each sample has as condition (present 0: nothing). Borrowed during the call.
- *        Sequences count up to and including [EOS], or up to the modality's longest.
- * key    [n] identifies a sample and variant: its randomness is a function of (seed, key) and the
- *        target's place in the chain. A sample's result does not depend on its neighbours, on
- *        spec.samples or on threads.
- * The chain's results are read with tsr_generator_result.
- * Errors   TSR_EARG a condition that is no input of the model or is a target too, TSR_EFORMAT a grid
- *          with a wrong number of tokens, an id outside its vocabulary; TSR_ENUMERIC logits that are
- *          not finite; TSR_ECANCEL. */
+ * given  [n][mods] what each sample has as condition (present 0: nothing). Borrowed during the
+ * call. Sequences count up to and including [EOS], or up to the modality's longest. key    [n]
+ * identifies a sample and variant: its randomness is a function of (seed, key) and the target's
+ * place in the chain. A sample's result does not depend on its neighbours, on spec.samples or on
+ * threads. The chain's results are read with tsr_generator_result. Errors   TSR_EARG a condition
+ * that is no input of the model or is a target too, TSR_EFORMAT a grid with a wrong number of
+ * tokens, an id outside its vocabulary; TSR_ENUMERIC logits that are not finite; TSR_ECANCEL. */
 TSR_USE tsr_status tsr_generator_run(tsr_generator *g, const tsr_held *const *given,
                                      const uint64_t *key, size_t n, const tsr_job *job);
 

@@ -13,7 +13,8 @@
 /* How one token is drawn. Filters act on the logits before the temperature. */
 typedef struct tsr_sampling {
     double temperature;
-    double top_k; /* >= 1: count; in (0, 1): share of the vocabulary, rounded down, at least 1; 0: off */
+    double top_k; /* >= 1: count; in (0, 1): share of the vocabulary, rounded down, at least 1; 0:
+                     off */
     double top_p; /* 0 or >= 1: off */
 } tsr_sampling;
 

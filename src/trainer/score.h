@@ -22,7 +22,7 @@ typedef struct tsr_scorer_spec {
     size_t samples;    /* passes computed side by side at most; 0: 16 */
     size_t grid_steps; /* K, cut to the places there are; 0: 8 */
     uint64_t seed;     /* of the order of places */
-    int no_sentinel;   /* 1: do not show [S_1] for the sequence that is scored (tsr_generator_spec) */
+    int no_sentinel; /* 1: do not show [S_1] for the sequence that is scored (tsr_generator_spec) */
 } tsr_scorer_spec;
 
 typedef struct tsr_scorer tsr_scorer;
@@ -41,10 +41,10 @@ typedef struct tsr_query {
 /* log_p   [n] in nats; <= 0
  * tokens  [n] tokens that were predicted (grids: places; sequences: [EOS] and terminator
  *         included), to make means; or NULL
- * A sequence longer than the modality's longest is cut there, as in training. A result depends on its
- * query alone, not on its neighbours or on threads.
- * Errors   TSR_EARG a modality that is no output, no candidate; TSR_EFORMAT a grid with a wrong
- *          number of tokens or an id outside its vocabulary; TSR_ECANCEL. */
+ * A sequence longer than the modality's longest is cut there, as in training. A result depends on
+ * its query alone, not on its neighbours or on threads. Errors   TSR_EARG a modality that is no
+ * output, no candidate; TSR_EFORMAT a grid with a wrong number of tokens or an id outside its
+ * vocabulary; TSR_ECANCEL. */
 TSR_USE tsr_status tsr_score(tsr_scorer *s, const tsr_query *queries, size_t n, double *log_p,
                              size_t *tokens, const tsr_job *job);
 
