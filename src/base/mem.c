@@ -62,6 +62,31 @@ tsr_status tsr_alloc(void *out, size_t count, size_t size)
     return TSR_OK;
 }
 
+tsr_status tsr_map(void *out, size_t bytes)
+{
+    void **slot = out;
+    *slot = NULL;
+    if (bytes == 0)
+        return TSR_OK;
+    if (bytes > PTRDIFF_MAX)
+        TSR_FAIL(TSR_ELIMIT, "%zu bytes do not fit in memory addresses", bytes);
+    void *p = injected_failure() ? MAP_FAILED
+                                 : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        TSR_FAIL(TSR_ENOMEM, "out of memory: %zu bytes were refused", bytes);
+    if (bytes >= LARGE)
+        (void)madvise(p, bytes, MADV_HUGEPAGE);
+    *slot = p;
+    return TSR_OK;
+}
+
+void tsr_unmap(void *p, size_t bytes)
+{
+    if (p)
+        (void)munmap(p, bytes);
+}
+
 tsr_status tsr_grow(void *p, size_t have, size_t count, size_t size)
 {
     void **slot = p;

@@ -71,12 +71,32 @@ static void an_arena_ends_where_its_plan_ends(void **state)
     tsr_arena_clear(&a);
 }
 
+/* Far more than the machine has can be planned for; only what is written takes memory. */
+static void maps_are_zero_and_cost_nothing(void **state)
+{
+    (void)state;
+    size_t bytes = (size_t)1 << 40;
+    char *p;
+    assert_ok(tsr_map(&p, bytes));
+    assert_int_equal(p[0] | p[bytes / 2] | p[bytes - 1], 0);
+    p[bytes - 1] = 1;
+    tsr_unmap(p, bytes);
+    assert_ok(tsr_map(&p, 0));
+    assert_null(p);
+    tsr_unmap(p, 0);
+    assert_fails(TSR_ELIMIT, tsr_map(&p, SIZE_MAX));
+    tsr_mem_fail_after(1);
+    assert_fails(TSR_ENOMEM, tsr_map(&p, 4096));
+    tsr_mem_fail_after(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(blocks_are_zeroed_and_aligned),
         cmocka_unit_test(arrays_grow_and_keep_their_items),
+        cmocka_unit_test(maps_are_zero_and_cost_nothing),
         cmocka_unit_test(an_injected_failure_leaves_the_pointer_alone),
         cmocka_unit_test(an_arena_ends_where_its_plan_ends),
     };
