@@ -34,35 +34,18 @@ tsr_status tsr_grid_settings(const tsr_tokenizer *t, json_t **out)
     return TSR_OK;
 }
 
-static tsr_status configure_background(tsr_grid *g, const tsr_settings *s)
-{
-    const json_t *v = json_object_get(s->config, "background");
-    int rgb[3] = {255, 255, 255};
-    if (v && json_unpack((json_t *)(uintptr_t)v, "[iii!]", &rgb[0], &rgb[1], &rgb[2]) != 0)
-        TSR_FAIL(TSR_ECONFIG, "%s: \"background\" must be [red, green, blue]", s->origin);
-    for (int c = 0; c < 3; c++) {
-        if (rgb[c] < 0 || rgb[c] > 255)
-            TSR_FAIL(TSR_ECONFIG, "%s: \"background\" has %d, allowed are 0 to 255", s->origin,
-                     rgb[c]);
-        g->background[c] = (unsigned char)rgb[c];
-    }
-    return tsr_json_set(s->kept, "background", json_pack("[iii]", rgb[0], rgb[1], rgb[2]));
-}
-
 /* Everything but the model. */
 static tsr_status configure(tsr_grid *g, const tsr_settings *s, size_t side)
 {
-    static const char *const filters[] = {"nearest", "box", "bilinear", "bicubic", "lanczos", NULL};
-    int nearest = g->rules == &tsr_depth_rules || g->rules == &tsr_label_rules, filter;
+    int nearest = g->rules == &tsr_depth_rules || g->rules == &tsr_label_rules;
     size_t size[2];
     TSR_TRY(tsr_setting_size(s, "image_size", (long long)side, 8, MAX_SIDE, size));
     g->height = size[0];
     g->width = size[1];
-    TSR_TRY(tsr_setting_word(s, "resize", filters,
-                             nearest ? TSR_FILTER_NEAREST : TSR_FILTER_BICUBIC, &filter));
-    g->filter = (tsr_filter)filter;
+    TSR_TRY(tsr_setting_filter(s, "resize", nearest ? TSR_FILTER_NEAREST : TSR_FILTER_BICUBIC,
+                               &g->filter));
     TSR_TRY(tsr_grid_precision(s, &g->precision));
-    TSR_TRY(configure_background(g, s));
+    TSR_TRY(tsr_setting_background(s, g->background));
     return g->rules->configure(g, s);
 }
 

@@ -86,6 +86,31 @@ tsr_status tsr_setting_size(const tsr_settings *s, const char *key, long long fa
     return TSR_OK;
 }
 
+tsr_status tsr_setting_filter(const tsr_settings *s, const char *key, tsr_filter fallback,
+                              tsr_filter *out)
+{
+    static const char *const filters[] = {"nearest", "box", "bilinear", "bicubic", "lanczos", NULL};
+    int filter;
+    TSR_TRY(tsr_setting_word(s, key, filters, (int)fallback, &filter));
+    *out = (tsr_filter)filter;
+    return TSR_OK;
+}
+
+tsr_status tsr_setting_background(const tsr_settings *s, unsigned char out[3])
+{
+    const json_t *v = json_object_get(s->config, "background");
+    int rgb[3] = {255, 255, 255};
+    if (v && json_unpack((json_t *)(uintptr_t)v, "[iii!]", &rgb[0], &rgb[1], &rgb[2]) != 0)
+        TSR_FAIL(TSR_ECONFIG, "%s: \"background\" must be [red, green, blue]", s->origin);
+    for (int c = 0; c < 3; c++) {
+        if (rgb[c] < 0 || rgb[c] > 255)
+            TSR_FAIL(TSR_ECONFIG, "%s: \"background\" has %d, allowed are 0 to 255", s->origin,
+                     rgb[c]);
+        out[c] = (unsigned char)rgb[c];
+    }
+    return tsr_json_set(s->kept, "background", json_pack("[iii]", rgb[0], rgb[1], rgb[2]));
+}
+
 static int is_other(const char *key, const char *const *others)
 {
     for (; *others; others++)

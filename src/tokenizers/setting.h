@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "dsp/resize.h"
 
 /* Where settings come from and go to. `config` is borrowed and may lack any key; every value that
  * was read is put into `kept`. `origin` names the recipe or file in messages. */
@@ -29,6 +30,13 @@ TSR_USE tsr_status tsr_setting_word(const tsr_settings *s, const char *key,
 /* A number taken for both sides, or a list of two: [height, width]. */
 TSR_USE tsr_status tsr_setting_size(const tsr_settings *s, const char *key, long long fallback,
                                     long long lo, long long hi, size_t out[2]);
+
+/* A resize filter by its name (dsp/resize.h). */
+TSR_USE tsr_status tsr_setting_filter(const tsr_settings *s, const char *key, tsr_filter fallback,
+                                      tsr_filter *out);
+
+/* "background", what transparent pixels stand before: [red, green, blue] of 0..255, default white. */
+TSR_USE tsr_status tsr_setting_background(const tsr_settings *s, unsigned char out[3]);
 
 /* After the last tsr_setting_*: every key of the recipe's section must have been one that this kind
  * reads, or one of `others` (ended by NULL). TSR_ECONFIG naming the key, with a suggestion. */

@@ -188,9 +188,26 @@ const char *tsr_tokenizer_kind_name(const tsr_tokenizer *t)
 double tsr_tokenizer_bits(const tsr_tokenizer *t)
 {
     const tsr_token_space *s = &t->space;
-    if (s->layout != TSR_LAYOUT_GRID)
+    if (s->layout == TSR_LAYOUT_SEQUENCE)
         return -1;
     return (double)s->height * s->width * s->levels * log2(s->codebook_size);
+}
+
+/* What a fixed number of places holds: codes, or the values of patches. */
+static tsr_status describe_places(const tsr_tokenizer *t, json_t *into)
+{
+    const tsr_token_space *s = &t->space;
+    json_int_t places = (json_int_t)s->height * s->width;
+    TSR_TRY(tsr_json_set(into, "grid", json_pack("[ii]", (int)s->height, (int)s->width)));
+    if (tsr_space_has_codes(s)) {
+        TSR_TRY(tsr_json_set(into, "levels", json_integer(s->levels)));
+        TSR_TRY(tsr_json_set(into, "tokens_per_sample", json_integer(places * s->levels)));
+    } else {
+        TSR_TRY(tsr_json_set(into, "patch_size", json_integer(tsr_space_patch(s))));
+        TSR_TRY(tsr_json_set(into, "patches_per_sample", json_integer(places)));
+        TSR_TRY(tsr_json_set(into, "values_per_patch", json_integer(s->levels)));
+    }
+    return tsr_json_set(into, "bits_per_sample", json_real(tsr_tokenizer_bits(t)));
 }
 
 static tsr_status describe_space(const tsr_tokenizer *t, json_t *into)
@@ -198,22 +215,19 @@ static tsr_status describe_space(const tsr_tokenizer *t, json_t *into)
     const tsr_token_space *s = &t->space;
     char hash[TSR_DIGEST_CHARS];
     tsr_digest_text(s->tokenizer, hash);
-    int grid = s->layout == TSR_LAYOUT_GRID;
     TSR_TRY(tsr_json_set(into, "kind", json_string(t->kind->name)));
     TSR_TRY(tsr_json_set(into, "modality", json_string(s->modality)));
-    TSR_TRY(tsr_json_set(into, "layout", json_string(grid ? "grid" : "sequence")));
-    if (grid) {
-        json_int_t count = (json_int_t)s->height * s->width * s->levels;
-        TSR_TRY(tsr_json_set(into, "grid", json_pack("[ii]", (int)s->height, (int)s->width)));
-        TSR_TRY(tsr_json_set(into, "levels", json_integer(s->levels)));
-        TSR_TRY(tsr_json_set(into, "tokens_per_sample", json_integer(count)));
-        TSR_TRY(tsr_json_set(into, "bits_per_sample", json_real(tsr_tokenizer_bits(t))));
-    } else {
+    TSR_TRY(tsr_json_set(into, "layout", json_string(tsr_layout_name(s->layout))));
+    if (s->layout == TSR_LAYOUT_SEQUENCE) {
         TSR_TRY(tsr_json_set(into, "tokens_per_sample", json_null()));
         TSR_TRY(tsr_json_set(into, "bits_per_token", json_real(log2(s->codebook_size))));
+    } else {
+        TSR_TRY(describe_places(t, into));
     }
-    TSR_TRY(tsr_json_set(into, "codebook_size", json_integer(s->codebook_size)));
-    TSR_TRY(tsr_json_set(into, "vocabulary", json_string(s->vocabulary)));
+    if (tsr_space_has_codes(s)) {
+        TSR_TRY(tsr_json_set(into, "codebook_size", json_integer(s->codebook_size)));
+        TSR_TRY(tsr_json_set(into, "vocabulary", json_string(s->vocabulary)));
+    }
     return tsr_json_set(into, "hash", json_string(hash));
 }
 
@@ -316,7 +330,7 @@ static tsr_status check_tokens(const tsr_tokenizer *t, const tsr_tokens *tokens)
 {
     const tsr_token_space *s = &t->space;
     size_t want = (size_t)s->height * s->width * s->levels;
-    if (s->layout == TSR_LAYOUT_GRID && tokens->count != want)
+    if (s->layout != TSR_LAYOUT_SEQUENCE && tokens->count != want)
         TSR_FAIL(TSR_EFORMAT, "%s: %zu tokens where its grid has %zu", s->modality, tokens->count,
                  want);
     for (size_t i = 0; i < tokens->count; i++)
