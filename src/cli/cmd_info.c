@@ -27,20 +27,6 @@ static const tsr_option options[] = {
 
 /* --- corpora and shards --- */
 
-static tsr_status space_json(const tsr_token_space *s, json_t **out)
-{
-    char digest[TSR_DIGEST_CHARS];
-    tsr_digest_text(s->tokenizer, digest);
-    *out = json_pack("{s:s, s:s, s:[I,I], s:I, s:I, s:I, s:s, s:s}", "modality", s->modality,
-                     "layout", s->layout == TSR_LAYOUT_GRID ? "grid" : "sequence", "grid",
-                     (json_int_t)s->height, (json_int_t)s->width, "levels", (json_int_t)s->levels,
-                     "codebook_size", (json_int_t)s->codebook_size, "base", (json_int_t)s->base,
-                     "vocabulary", s->vocabulary, "tokenizer", digest);
-    if (!*out)
-        TSR_FAIL(TSR_ENOMEM, "%s could not be described", s->modality);
-    return TSR_OK;
-}
-
 static tsr_status describe_corpus(const char *path, json_t *into)
 {
     tsr_manifest m = {0};
@@ -55,9 +41,9 @@ static tsr_status describe_corpus(const char *path, json_t *into)
     TSR_GO(tsr_json_set(into, "shards", json_integer((json_int_t)m.n_shards)));
     TSR_GO(tsr_json_set(into, "vocabulary", json_integer(tsr_manifest_vocabulary(&m))));
     for (size_t i = 0; i < m.n_modalities; i++) {
-        json_t *v;
-        TSR_GO(space_json(&m.modalities[i].space, &v));
+        json_t *v = json_object();
         TSR_GO(tsr_json_set(modalities, m.modalities[i].space.modality, v));
+        TSR_GO(tsr_space_json(&m.modalities[i].space, v));
     }
     TSR_GO(tsr_json_set(into, "modalities", json_incref(modalities)));
 out:
@@ -82,7 +68,6 @@ static tsr_status describe_keys(const char *path, json_t *into)
 static tsr_status describe_shard(const char *path, json_t *into)
 {
     tsr_shard *shard = NULL;
-    json_t *space = NULL;
     uint64_t counts[3] = {0};
     tsr_status st;
     if (tsr_starts_with(tsr_path_name(path), TSR_KEYS_NAME "-"))
@@ -93,16 +78,13 @@ static tsr_status describe_shard(const char *path, json_t *into)
         counts[tsr_shard_present(shard, i)]++;
     TSR_GO(tsr_json_set(into, "kind", json_string("shard")));
     TSR_GO(tsr_json_set(into, "shard", json_integer(info->shard)));
-    TSR_GO(space_json(&info->space, &space));
-    if (json_object_update(into, space) != 0)
-        TSR_GOFAIL(TSR_ENOMEM, "%s could not be described", path);
+    TSR_GO(tsr_space_json(&info->space, into));
     TSR_GO(tsr_json_set(into, "samples", json_integer((json_int_t)info->samples)));
     TSR_GO(tsr_json_set(into, "crops", json_integer(info->crops)));
     TSR_GO(tsr_json_set(into, "present", json_integer((json_int_t)counts[TSR_REAL])));
     TSR_GO(tsr_json_set(into, "missing", json_integer((json_int_t)counts[TSR_MISSING])));
     TSR_GO(tsr_json_set(into, "failed", json_integer((json_int_t)counts[TSR_FAILED])));
 out:
-    json_decref(space);
     tsr_shard_close(shard);
     return st;
 }

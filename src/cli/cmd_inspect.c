@@ -47,10 +47,16 @@ static void print_usage_line(const tsr_usage *u)
     if (s->layout == TSR_LAYOUT_GRID)
         snprintf(grid, sizeof grid, s->levels > 1 ? "%ux%u x%u" : "%ux%u", s->height, s->width,
                  s->levels);
-    printf("%-14s %-10s %8llu %7llu %6llu %7u/%-7u %6.1f%% %10.1f %6.2f\n", s->modality, grid,
-           (unsigned long long)u->present, (unsigned long long)u->missing,
-           (unsigned long long)u->failed, u->used, s->codebook_size,
-           100.0 * u->used / s->codebook_size, u->perplexity, u->entropy_bits);
+    if (s->layout == TSR_LAYOUT_PATCHES)
+        snprintf(grid, sizeof grid, "%ux%u px%u", s->height, s->width, tsr_space_patch(s));
+    printf("%-14s %-10s %8llu %7llu %6llu", s->modality, grid, (unsigned long long)u->present,
+           (unsigned long long)u->missing, (unsigned long long)u->failed);
+    if (u->codes)
+        printf(" %7u/%-7u %6.1f%% %10.1f %6.2f\n", u->used, u->codes, 100.0 * u->used / u->codes,
+               u->perplexity, u->entropy_bits);
+    else
+        printf("  pixels of %u x %u, no codes\n", s->height * tsr_space_patch(s),
+               s->width * tsr_space_patch(s));
 }
 
 static tsr_status print_details(const tsr_usage *u, const tsr_screen *screen, size_t n)
@@ -60,7 +66,7 @@ static tsr_status print_details(const tsr_usage *u, const tsr_screen *screen, si
     if (!have)
         return TSR_OK;
     printf("\n%s: %u codes never used; most frequent:", u->space.modality,
-           u->space.codebook_size - u->used);
+           u->codes - u->used);
     for (size_t i = 0; i < have; i++)
         printf("  %u (%.2f%%)", top[i].code, 100.0 * (double)top[i].count / (double)u->tokens);
     putchar('\n');
@@ -275,6 +281,13 @@ out:
     return st;
 }
 
+static tsr_status show_absent(const tsr_shard *shard, unsigned long long row)
+{
+    printf("row %llu: %s\n", row,
+           tsr_shard_present(shard, row) == TSR_FAILED ? "failed" : "missing");
+    return TSR_OK;
+}
+
 static tsr_status shard_row(const tsr_shard *shard, const settings *s, const tsr_toolbox *tools,
                             const tsr_screen *screen)
 {
@@ -290,6 +303,8 @@ static tsr_status shard_row(const tsr_shard *shard, const settings *s, const tsr
     tsr_status st;
     if (s->json)
         st = tsr_token_line_json(s->sample, &info->space, &tokens, &v);
+    else if (tsr_shard_present(shard, row) != TSR_REAL)
+        st = show_absent(shard, row);
     else
         st = tsr_inspect_tokens(screen, tools, &info->space, &tokens);
     if (v)
@@ -314,9 +329,12 @@ static tsr_status shard_usage(const tsr_shard *shard, const settings *s, const t
         TSR_GO(tsr_print_json(v, 1));
         goto out;
     }
-    printf("shard %u of %s: %llu samples, ids %u .. %u\n", info->shard, info->space.modality,
-           (unsigned long long)info->samples, info->space.base,
-           info->space.base + info->space.codebook_size - 1);
+    printf("shard %u of %s: %llu samples", info->shard, info->space.modality,
+           (unsigned long long)info->samples);
+    if (tsr_space_has_codes(&info->space))
+        printf(", ids %u .. %u", info->space.base,
+               info->space.base + info->space.codebook_size - 1);
+    putchar('\n');
     print_heading();
     print_usage_line(&u);
     TSR_GO(print_details(&u, screen, (size_t)s->top));
@@ -381,7 +399,9 @@ const tsr_command tsr_cmd_inspect = {
         "With --sample one sample: each modality's ids, coloured by a hash so that equal ids look "
         "equal everywhere, and what they decode to where the tokenizer is at hand (-t, or the "
         "folder "
-        "tokenizers of the corpus).\n"
+        "tokenizers of the corpus). Patches of pixels, which have no codes, are shown as the "
+        "picture "
+        "they are.\n"
         "\n"
         "The operand - reads the lines of tessera encode from standard input and shows them as "
         "they "

@@ -94,7 +94,8 @@ static tsr_status report_json(const settings *s, const tsr_tool *tool, const tri
     const tsr_token_space *space = tsr_tokenizer_space(tool->tokenizer);
     json_t *v =
         json_pack("{s:s, s:s, s:s, s:I, s:f, s:O}", "key", t->path, "modality", space->modality,
-                  "kind", tsr_tokenizer_kind_name(tool->tokenizer), "tokens",
+                  "kind", tsr_tokenizer_kind_name(tool->tokenizer),
+                  tsr_space_has_codes(space) ? "tokens" : "values",
                   (json_int_t)t->tokens.count, "bits", t->bits, "quality", t->quality);
     tsr_status st = TSR_OK;
     if (!v)
@@ -115,7 +116,8 @@ static void print_line(const json_t *v, const trip *t)
     const char *name;
     json_t *x;
     tsr_put_text(stdout, t->path);
-    printf("  %zu tokens  %.0f bits", t->tokens.count, t->bits);
+    printf("  %zu %s  %.0f bits", t->tokens.count,
+           json_object_get(v, "values") ? "values" : "tokens", t->bits);
     json_object_foreach(json_object_get(v, "quality"), name, x) if (json_is_number(x))
         printf("  %s %.4g", name, json_number_value(x));
     else printf("  %s %s", name, json_is_true(x) ? "yes" : "no");

@@ -39,8 +39,9 @@ static void print_summary(const json_t *o, int dry_run)
            number(o, "shards"), number(o, "files_written"), dry_run ? "to write" : "written",
            number(o, "files_skipped"));
     json_object_foreach(json_object_get(o, "modalities"), name, m) printf(
-        "  %-16s %10lld tokens  %8lld samples  %6lld missing  %6lld failed\n", name,
-        number(m, "tokens"), number(m, "present"), number(m, "missing"), number(m, "failed"));
+        "  %-16s %10lld %s  %8lld samples  %6lld missing  %6lld failed\n", name,
+        number(m, "tokens") + number(m, "values"),
+        json_object_get(m, "values") ? "values" : "tokens", number(m, "present"), number(m, "missing"), number(m, "failed"));
     json_array_foreach(json_object_get(o, "failures"), i, m)
         printf("  failed: %s of %s: %s\n", json_string_value(json_object_get(m, "modality")),
                json_string_value(json_object_get(m, "key")),
@@ -105,11 +106,14 @@ const tsr_command tsr_cmd_tokenize = {
         "  modalities:\n"
         "    rgb: {tokenizer: tok/rgb.safetensors}\n"
         "    palette: {kind: palette, from: rgb}\n"
+        "    rgb@128: {kind: pixels, from: rgb, image_size: 128, patch_size: 16}\n"
         "  crops: {count: 1, min_scale: 0.8, flips: true, seed: 0, reference: rgb}\n"
         "  shard_samples: 8192\n"
         "\n"
         "Files of one name below different folders are one sample, whatever their extension; a "
-        "sample may lack modalities. All modalities of a sample share its crops, which are "
+        "sample may lack modalities. Kind pixels stores patches of the picture itself, which a "
+        "model "
+        "reads and does not predict; all other kinds give tokens. All modalities of a sample share its crops, which are "
         "recorded "
         "once. A file that cannot be tokenized is recorded with the reason and the run goes on; it "
         "then ends with exit code 4.\n"

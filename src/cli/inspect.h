@@ -16,7 +16,8 @@ TSR_USE tsr_status tsr_inspect_sample(tsr_corpus *c, const tsr_toolbox *tools, c
 
 /* Contact sheets folder/MODALITY.png: a row a sample, columns original (when `source`, a folder
  * tree of the corpus' layout, has it), reconstruction (when the toolbox has the tokenizer), token
- * map. The first `samples` samples that have the modality. `written` receives the paths. */
+ * map; of patches the original and the pixels themselves. The first `samples` samples that have the
+ * modality. `written` receives the paths. */
 TSR_USE tsr_status tsr_inspect_sheets(tsr_corpus *c, const tsr_toolbox *tools, const char *source,
                                       const char *folder, size_t samples, json_t *written);
 

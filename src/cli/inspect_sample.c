@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "cli/console.h"
+#include "cli/tokenline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ tsr_status tsr_inspect_tokens(const tsr_screen *screen, const tsr_toolbox *tools
     else
         TSR_TRY(tsr_show_tokens(screen, tokens, space));
     const tsr_tool *tool = tsr_toolbox_find(tools, space);
-    if (!tool)
+    if (!tool || space->layout == TSR_LAYOUT_PATCHES) /* shown already */
         return TSR_OK;
     TSR_TRY(tsr_tokenizer_decode(tool->tokenizer, tool->work, tokens, &media));
     tsr_status st = tsr_show_media(screen, &media, tsr_tokenizer_kind_name(tool->tokenizer));
@@ -64,7 +65,8 @@ static tsr_status show_modality(tsr_corpus *c, const tsr_toolbox *tools, const t
     fprintf(screen->out, "\n%s", m->space.modality);
     if (m->crops > 1)
         fprintf(screen->out, ", crop %u", crop);
-    fprintf(screen->out, ": %zu tokens%s%s\n", tokens.count, present == TSR_REAL ? "" : ", ",
+    fprintf(screen->out, ": %zu %s%s%s\n", tokens.count,
+            tsr_space_has_codes(&m->space) ? "tokens" : "values", present == TSR_REAL ? "" : ", ",
             present == TSR_REAL ? "" : present_name(present));
     tsr_status st = tokens.count ? tsr_inspect_tokens(screen, tools, &m->space, &tokens) : TSR_OK;
     tsr_tokens_clear(&tokens);
@@ -76,19 +78,15 @@ static tsr_status modality_json(tsr_corpus *c, const tsr_modality *m, uint64_t s
 {
     tsr_tokens tokens = {0};
     tsr_present present;
-    json_t *ids = json_array();
+    json_t *v = json_object();
     tsr_status st;
+    TSR_GO(tsr_json_append(list, v));
     TSR_GO(tsr_corpus_read(c, m->space.modality, sample, crop, &tokens, &present));
-    for (size_t i = 0; i < tokens.count; i++)
-        TSR_GO(tsr_json_append(ids, json_integer(tokens.ids[i])));
-    TSR_GO(tsr_json_append(list, json_pack("{s:s, s:I, s:s, s:[I,I], s:I, s:I, s:O}", "modality",
-                                           m->space.modality, "crop", (json_int_t)crop, "state",
-                                           present_name(present), "grid",
-                                           (json_int_t)m->space.height, (json_int_t)m->space.width,
-                                           "levels", (json_int_t)m->space.levels, "base",
-                                           (json_int_t)m->space.base, "ids", ids)));
+    TSR_GO(tsr_space_json(&m->space, v));
+    TSR_GO(tsr_json_set(v, "crop", json_integer(crop)));
+    TSR_GO(tsr_json_set(v, "state", json_string(present_name(present))));
+    TSR_GO(tsr_ids_json(&m->space, &tokens, v));
 out:
-    json_decref(ids);
     tsr_tokens_clear(&tokens);
     return st;
 }

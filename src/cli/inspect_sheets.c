@@ -9,9 +9,10 @@
 #include "pipeline/source.h"
 #include "tasks/picture.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#define COLUMNS 3 /* original, reconstruction, token map */
+#define COLUMNS 3 /* original, reconstruction, token map; patches have no map */
 #define ACROSS  4 /* samples side by side */
 #define SIDE    128
 
@@ -21,8 +22,8 @@ typedef struct sheet {
     const tsr_modality *modality;
     const tsr_tool *tool;
     tsr_source *source; /* NULL: no originals */
-    tsr_image *pictures;
-    size_t rows, max_rows;
+    tsr_image *pictures; /* [rows, columns] */
+    size_t rows, max_rows, columns;
 } sheet;
 
 static int source_find(const tsr_source *s, const char *key, size_t *at)
@@ -73,12 +74,14 @@ out:
 
 static tsr_status add_row(sheet *s, uint64_t sample, const tsr_tokens *tokens)
 {
-    tsr_image *row = s->pictures + s->rows * COLUMNS;
+    tsr_image *row = s->pictures + s->rows * s->columns;
     const tsr_token_space *space = &s->modality->space;
     tsr_media media = {0};
     s->rows++;
     if (s->source)
         TSR_TRY(add_original(s, sample, &row[0]));
+    if (space->layout == TSR_LAYOUT_PATCHES) /* the picture itself: no map of codes beside it */
+        return tsr_picture_of_tokens(tokens, space, 1, &row[1]);
     if (s->tool) {
         TSR_TRY(tsr_tokenizer_decode(s->tool->tokenizer, s->tool->work, tokens, &media));
         tsr_status st =
@@ -110,7 +113,7 @@ static tsr_status write_sheet(const sheet *s, const char *folder, json_t *writte
     char *path = NULL;
     tsr_status st;
     size_t across = s->rows < ACROSS ? s->rows : ACROSS;
-    TSR_GO(tsr_picture_sheet(s->pictures, (s->rows + across - 1) / across, across * COLUMNS, SIDE,
+    TSR_GO(tsr_picture_sheet(s->pictures, (s->rows + across - 1) / across, across * s->columns, SIDE,
                              &out.as.image));
     TSR_GO(tsr_format(&path, "%s/%s.png", folder, s->modality->space.modality));
     TSR_GO(tsr_media_write(path, &out, NULL));
@@ -121,24 +124,35 @@ out:
     return st;
 }
 
+/* The folder of the modality's name, or that of what stands before its size: rgb for rgb@128. A tree
+ * without either, or without splits, has no originals. */
+static void open_originals(sheet *s, const char *source, const char *split)
+{
+    char base[TSR_NAME_CHARS];
+    const char *name = s->modality->space.modality, *names[] = {name, base};
+    snprintf(base, sizeof base, "%.*s", (int)strcspn(name, "@"), name);
+    for (size_t i = 0; i < 2; i++)
+        if (tsr_source_open(source, split, &names[i], 1, &s->source) == TSR_OK ||
+            tsr_source_open(source, NULL, &names[i], 1, &s->source) == TSR_OK)
+            return;
+    s->source = NULL;
+}
+
 static tsr_status make_sheet(sheet *s, const char *source, const char *folder, json_t *written)
 {
-    const char *modality = s->modality->space.modality;
     const char *split = tsr_corpus_manifest(s->corpus)->n_shards
                             ? tsr_corpus_manifest(s->corpus)->shards[0].split
                             : "";
     tsr_status st;
     /* The last line of the sheet may have empty places. */
-    TSR_GO(tsr_alloc(&s->pictures, (s->max_rows + ACROSS) * COLUMNS, sizeof *s->pictures));
-    /* A tree without this modality, or without splits, has no originals for it. */
-    if (source && tsr_source_open(source, split, &modality, 1, &s->source) != TSR_OK &&
-        tsr_source_open(source, NULL, &modality, 1, &s->source) != TSR_OK)
-        s->source = NULL;
+    TSR_GO(tsr_alloc(&s->pictures, (s->max_rows + ACROSS) * s->columns, sizeof *s->pictures));
+    if (source)
+        open_originals(s, source, split);
     TSR_GO(fill(s));
     if (s->rows)
         TSR_GO(write_sheet(s, folder, written));
 out:
-    for (size_t i = 0; s->pictures && i < s->max_rows * COLUMNS; i++)
+    for (size_t i = 0; s->pictures && i < s->max_rows * s->columns; i++)
         tsr_image_clear(&s->pictures[i]);
     tsr_free(s->pictures);
     tsr_source_close(s->source);
@@ -154,6 +168,7 @@ tsr_status tsr_inspect_sheets(tsr_corpus *c, const tsr_toolbox *tools, const cha
         sheet s = {.corpus = c,
                    .modality = &m->modalities[i],
                    .max_rows = samples,
+                   .columns = tsr_space_has_codes(&m->modalities[i].space) ? COLUMNS : COLUMNS - 1,
                    .tool = tsr_toolbox_find(tools, &m->modalities[i].space)};
         TSR_TRY(make_sheet(&s, source, folder, written));
     }

@@ -21,7 +21,8 @@ static tsr_status show_line(const char *text, size_t bytes, size_t number, const
         TSR_FAIL(TSR_ELIMIT, "%s: longer than %zu bytes", origin, MAX_LINE);
     TSR_TRY(tsr_token_line_parse(text, bytes, origin, &line));
     tsr_put_text(screen->out, line.key);
-    fprintf(screen->out, "  %s: %zu tokens\n", line.space.modality, line.tokens.count);
+    fprintf(screen->out, "  %s: %zu %s\n", line.space.modality, line.tokens.count,
+            tsr_space_has_codes(&line.space) ? "tokens" : "values");
     st = tsr_inspect_tokens(screen, tools, &line.space, &line.tokens);
     fputc('\n', screen->out);
     tsr_token_line_clear(&line);

@@ -287,8 +287,24 @@ static void show_id(const tsr_screen *s, uint32_t id, int width)
     reset_colour(s);
 }
 
+/* Values of pixels are looked at, not read: the picture they are. */
+static tsr_status show_patches(const tsr_screen *s, const tsr_tokens *t,
+                               const tsr_token_space *space)
+{
+    tsr_media media = {.kind = TSR_MEDIA_IMAGE};
+    uint32_t patch = tsr_space_patch(space);
+    TSR_TRY(tsr_picture_of_tokens(t, space, 1, &media.as.image));
+    fprintf(s->out, "%u x %u patches of %u x %u pixels\n", space->height, space->width, patch,
+            patch);
+    tsr_status st = tsr_show_media(s, &media, "pixels");
+    tsr_media_clear(&media);
+    return st;
+}
+
 tsr_status tsr_show_tokens(const tsr_screen *s, const tsr_tokens *t, const tsr_token_space *space)
 {
+    if (space->layout == TSR_LAYOUT_PATCHES)
+        return show_patches(s, t, space);
     size_t per_row = (size_t)space->width * (space->levels ? space->levels : 1);
     int width = digits(space->codebook_size ? space->codebook_size - 1 : 0) + 1;
     if (space->layout == TSR_LAYOUT_SEQUENCE)

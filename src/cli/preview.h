@@ -38,7 +38,7 @@ TSR_USE tsr_status tsr_show_picture(const tsr_screen *s, const tsr_image *rgb, i
 TSR_USE tsr_status tsr_show_media(const tsr_screen *s, const tsr_media *m, const char *kind);
 
 /* Ids as a grid of numbers on the colour of their hash, or as cells when the screen is too narrow
- * for numbers. */
+ * for numbers. Patches as the picture they are. */
 TSR_USE tsr_status tsr_show_tokens(const tsr_screen *s, const tsr_tokens *t,
                                    const tsr_token_space *space);
 

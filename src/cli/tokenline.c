@@ -43,33 +43,56 @@ static tsr_status read_grid(const json_t *v, const char *origin, tsr_token_space
     return TSR_OK;
 }
 
+/* What belongs to codes. */
+static tsr_status read_codes(const json_t *v, const char *origin, tsr_token_space *s)
+{
+    s->levels = 1;
+    if (s->layout == TSR_LAYOUT_GRID)
+        TSR_TRY(read_count(v, "levels", origin, 1, &s->levels));
+    TSR_TRY(read_name(v, "vocabulary", origin, s->vocabulary));
+    TSR_TRY(read_count(v, "codebook_size", origin, 1, &s->codebook_size));
+    return read_count(v, "base", origin, 0, &s->base);
+}
+
+static tsr_status read_patches(const json_t *v, const char *origin, tsr_token_space *s)
+{
+    uint32_t patch;
+    TSR_TRY(read_count(v, "patch_size", origin, 1, &patch));
+    tsr_space_set_patches(s, s->height, s->width, patch);
+    if (tsr_space_patch(s) != patch)
+        TSR_FAIL(TSR_EFORMAT, "%s: \"patch_size\" %u is too large", origin, patch);
+    return TSR_OK;
+}
+
 static tsr_status read_space(const json_t *v, const char *origin, tsr_token_space *s)
 {
     const char *layout, *digest;
     TSR_TRY(read_name(v, "modality", origin, s->modality));
-    TSR_TRY(read_name(v, "vocabulary", origin, s->vocabulary));
-    TSR_TRY(read_count(v, "levels", origin, 1, &s->levels));
-    TSR_TRY(read_count(v, "codebook_size", origin, 1, &s->codebook_size));
-    TSR_TRY(read_count(v, "base", origin, 0, &s->base));
-    TSR_TRY(read_grid(v, origin, s));
     TSR_TRY(tsr_json_string(v, "layout", origin, &layout));
+    TSR_TRY(tsr_layout_parse(layout, origin, &s->layout));
+    s->height = s->width = 1;
+    if (s->layout != TSR_LAYOUT_SEQUENCE)
+        TSR_TRY(read_grid(v, origin, s));
+    TSR_TRY(tsr_space_has_codes(s) ? read_codes(v, origin, s) : read_patches(v, origin, s));
     TSR_TRY(tsr_json_string(v, "tokenizer", origin, &digest));
-    TSR_TRY(tsr_digest_parse(digest, &s->tokenizer));
-    if (strcmp(layout, "grid") != 0 && strcmp(layout, "sequence") != 0)
-        TSR_FAIL(TSR_EFORMAT, "%s: \"layout\" is neither grid nor sequence", origin);
-    s->layout = layout[0] == 'g' ? TSR_LAYOUT_GRID : TSR_LAYOUT_SEQUENCE;
-    return TSR_OK;
+    return tsr_digest_parse(digest, &s->tokenizer);
+}
+
+/* Where the ids of a line are. */
+static const char *ids_key(const tsr_token_space *s)
+{
+    return tsr_space_has_codes(s) ? "ids" : "values";
 }
 
 static tsr_status read_ids(const json_t *v, const char *origin, const tsr_token_space *s,
                            tsr_tokens *out)
 {
     const json_t *ids;
-    TSR_TRY(tsr_json_member(v, "ids", origin, JSON_ARRAY, &ids));
+    TSR_TRY(tsr_json_member(v, ids_key(s), origin, JSON_ARRAY, &ids));
     size_t count = json_array_size(ids), places;
     TSR_TRY(tsr_mul_size(s->height, s->width, &places));
     TSR_TRY(tsr_mul_size(places, s->levels, &places));
-    if (s->layout == TSR_LAYOUT_GRID && count != places)
+    if (s->layout != TSR_LAYOUT_SEQUENCE && count != places)
         TSR_FAIL(TSR_EFORMAT, "%s: %zu ids do not fill a grid of %u x %u x %u", origin, count,
                  s->height, s->width, s->levels);
     TSR_TRY(tsr_tokens_init(out, count));
@@ -111,25 +134,35 @@ void tsr_token_line_clear(tsr_token_line *l)
     *l = (tsr_token_line){0};
 }
 
+tsr_status tsr_ids_json(const tsr_token_space *s, const tsr_tokens *tokens, json_t *into)
+{
+    json_t *ids = json_array();
+    TSR_TRY(tsr_json_set(into, ids_key(s), ids));
+    for (size_t i = 0; i < tokens->count; i++)
+        TSR_TRY(tsr_json_append(ids, json_integer(tokens->ids[i])));
+    return TSR_OK;
+}
+
+static tsr_status global_json(const tsr_token_space *s, const tsr_tokens *tokens, json_t *into)
+{
+    json_t *global = json_array();
+    TSR_TRY(tsr_json_set(into, "global", global));
+    for (size_t i = 0; i < tokens->count; i++)
+        TSR_TRY(tsr_json_append(global, json_integer((json_int_t)tokens->ids[i] + s->base)));
+    return TSR_OK;
+}
+
 tsr_status tsr_token_line_json(const char *key, const tsr_token_space *s, const tsr_tokens *tokens,
                                json_t **out)
 {
-    char digest[TSR_DIGEST_CHARS];
-    json_t *ids = json_array(), *global = json_array();
     tsr_status st = TSR_OK;
-    tsr_digest_text(s->tokenizer, digest);
-    json_t *v = json_pack(
-        "{s:s, s:s, s:s, s:[I,I], s:I, s:I, s:I, s:s, s:s, s:o, s:o}", "key", key, "modality",
-        s->modality, "layout", s->layout == TSR_LAYOUT_GRID ? "grid" : "sequence", "grid",
-        (json_int_t)s->height, (json_int_t)s->width, "levels", (json_int_t)s->levels,
-        "codebook_size", (json_int_t)s->codebook_size, "base", (json_int_t)s->base, "vocabulary",
-        s->vocabulary, "tokenizer", digest, "ids", ids, "global", global);
+    json_t *v = json_pack("{s:s}", "key", key);
     if (!v)
         TSR_FAIL(TSR_EFORMAT, "%s: the name is not UTF-8", key);
-    for (size_t i = 0; i < tokens->count; i++) {
-        TSR_GO(tsr_json_append(ids, json_integer(tokens->ids[i])));
-        TSR_GO(tsr_json_append(global, json_integer((json_int_t)tokens->ids[i] + s->base)));
-    }
+    TSR_GO(tsr_space_json(s, v));
+    TSR_GO(tsr_ids_json(s, tokens, v));
+    if (tsr_space_has_codes(s))
+        TSR_GO(global_json(s, tokens, v));
     *out = v;
     v = NULL;
 out:

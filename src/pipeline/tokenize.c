@@ -66,15 +66,15 @@ static tsr_status clean_all(const char *folder)
 /* --- summary --- */
 
 typedef struct totals {
-    uint64_t present, missing, failed, tokens;
+    uint64_t present, missing, failed, tokens, values; /* values of patches are not tokens */
 } totals;
 
-static void add_totals(totals *a, const tsr_shard_stats *s)
+static void add_totals(totals *a, const tsr_shard_stats *s, int codes)
 {
     a->present += s->present;
     a->missing += s->missing;
     a->failed += s->failed;
-    a->tokens += s->tokens;
+    *(codes ? &a->tokens : &a->values) += s->tokens;
 }
 
 static tsr_status set_totals(json_t *o, const totals *a)
@@ -82,6 +82,8 @@ static tsr_status set_totals(json_t *o, const totals *a)
     TSR_TRY(tsr_json_set(o, "present", json_integer((json_int_t)a->present)));
     TSR_TRY(tsr_json_set(o, "missing", json_integer((json_int_t)a->missing)));
     TSR_TRY(tsr_json_set(o, "failed", json_integer((json_int_t)a->failed)));
+    if (a->values)
+        TSR_TRY(tsr_json_set(o, "values", json_integer((json_int_t)a->values)));
     return tsr_json_set(o, "tokens", json_integer((json_int_t)a->tokens));
 }
 
@@ -108,6 +110,7 @@ static tsr_status sum_up(const tsr_task *t, json_t *o)
     TSR_TRY(tsr_json_set(o, "modalities", modalities));
     TSR_TRY(tsr_json_set(o, "failures", failures));
     for (size_t m = 0; m < t->n_modalities; m++) {
+        int codes = tsr_space_has_codes(tsr_tokenizer_space(t->modalities[m].tokenizer));
         totals mine = {0};
         json_t *entry = json_object();
         TSR_TRY(tsr_json_set(modalities, t->modalities[m].name, entry));
@@ -118,8 +121,8 @@ static tsr_status sum_up(const tsr_task *t, json_t *o)
                                       t->modalities[m].name);
             if (!f)
                 continue;
-            add_totals(&mine, &f->stats);
-            add_totals(&all, &f->stats);
+            add_totals(&mine, &f->stats, codes);
+            add_totals(&all, &f->stats, codes);
             TSR_TRY(add_failures(failures, f));
         }
         TSR_TRY(set_totals(entry, &mine));

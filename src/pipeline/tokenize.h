@@ -36,8 +36,8 @@ typedef struct tsr_tokenize_options {
  * skipped. The result does not depend on the number of threads or on where earlier runs were
  * stopped.
  *
- * summary  object: corpus, samples, shards, files_written, files_skipped, tokens, failed, missing,
- *          unusable (paths that could not become samples), modalities, failures (the first 100),
+ * summary  object: corpus, samples, shards, files_written, files_skipped, tokens, values (of
+ *          patches; absent where there are none), failed, missing, unusable (paths that could not become samples), modalities, failures (the first 100),
  *          seconds, samples_per_second. Also set, with "stopped": true, when TSR_ECANCEL is
  * returned. Errors   TSR_ECONFIG; TSR_EMISMATCH a corpus made by other tokenizers or crops;
  * TSR_ECANCEL after everything finished was sealed; TSR_EIO, TSR_ENOMEM. */

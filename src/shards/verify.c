@@ -118,7 +118,8 @@ static tsr_status check_counts(verifier *v, const char *path, const tsr_shard *s
     tsr_failures f;
     for (uint64_t row = 0; row < tsr_shard_get_info(s)->samples; row++)
         n[tsr_shard_present(s, row)]++;
-    v->report->tokens += tokens;
+    if (tsr_space_has_codes(&tsr_shard_get_info(s)->space))
+        v->report->tokens += tokens;
     v->report->failed += n[TSR_FAILED];
     TSR_TRY(tsr_shard_failures(s, &f));
     tsr_failures_clear(&f);

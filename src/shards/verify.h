@@ -11,7 +11,7 @@ typedef struct tsr_verify_report {
     tsr_names
         problems;      /* one sentence each, naming the file: the corpus is not what it should be */
     tsr_names remarks; /* what is no error: leftovers of a killed writer, unfinished modalities */
-    uint64_t files, samples, tokens, failed, bytes;
+    uint64_t files, samples, tokens, failed, bytes; /* tokens: without values of patches */
 } tsr_verify_report;
 
 /* Check digests, formats, alignment, offsets, ids, present codes, counts, unlisted files, and

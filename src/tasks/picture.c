@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "dsp/logmel.h"
+#include "dsp/patches.h"
 #include "dsp/resize.h"
 #include "tasks/colours.h"
 
@@ -161,9 +162,21 @@ out:
     return st;
 }
 
+/* Patches are a picture already. */
+static tsr_status picture_of_patches(const tsr_tokens *t, const tsr_token_space *space,
+                                     tsr_image *out)
+{
+    uint32_t patch = tsr_space_patch(space);
+    if (!patch || t->count != (size_t)space->height * space->width * space->levels)
+        TSR_FAIL(TSR_EARG, "%s: %zu values are not its patches", space->modality, t->count);
+    return tsr_patches_to_image(t->ids, space->height, space->width, patch, out);
+}
+
 tsr_status tsr_picture_of_tokens(const tsr_tokens *t, const tsr_token_space *space, size_t cell,
                                  tsr_image *out)
 {
+    if (space->layout == TSR_LAYOUT_PATCHES)
+        return picture_of_patches(t, space, out);
     size_t levels = space->levels ? space->levels : 1, width = space->width,
            places = t->count / levels;
     tsr_image rgb = {0};

@@ -27,7 +27,8 @@ TSR_USE tsr_status tsr_picture_of_image(const tsr_image *in, tsr_look look, tsr_
 TSR_USE tsr_status tsr_picture_of_sound(const tsr_sound *in, size_t height, tsr_image *out);
 
 /* Token map: each id a square of `cell` pixels in the colour of its hash; levels of a place are
- * columns of its square. Sequences (height 1) wrap to a square. */
+ * columns of its square. Sequences (height 1) wrap to a square. Patches give the picture they are
+ * and `cell` does not matter. */
 TSR_USE tsr_status tsr_picture_of_tokens(const tsr_tokens *t, const tsr_token_space *space,
                                          size_t cell, tsr_image *out);
 

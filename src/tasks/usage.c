@@ -11,7 +11,8 @@
 static tsr_status usage_init(const tsr_token_space *space, tsr_usage *u)
 {
     *u = (tsr_usage){.space = *space, .crops = 1, .shortest = UINT64_MAX};
-    return tsr_alloc(&u->counts, space->codebook_size, sizeof *u->counts);
+    u->codes = tsr_space_has_codes(space) ? space->codebook_size : 0;
+    return tsr_alloc(&u->counts, u->codes, sizeof *u->counts);
 }
 
 void tsr_usage_clear(tsr_usage *u)
@@ -35,6 +36,10 @@ static void count_length(tsr_usage *u, size_t n)
 static tsr_status count_row(tsr_usage *u, const tsr_shard *s, uint64_t row, uint32_t crop)
 {
     tsr_tokens t = {0};
+    if (u->codes == 0) {
+        count_length(u, tsr_shard_count(s, row, crop));
+        return TSR_OK;
+    }
     TSR_TRY(tsr_shard_take(s, row, crop, &t));
     for (size_t i = 0; i < t.count; i++)
         u->counts[t.ids[i]]++;
@@ -75,14 +80,14 @@ static void merge(tsr_usage *into, const tsr_usage *from)
     into->crops = from->crops > into->crops ? from->crops : into->crops;
     for (size_t i = 0; i < TSR_USAGE_LENGTHS; i++)
         into->lengths[i] += from->lengths[i];
-    for (size_t k = 0; k < into->space.codebook_size; k++)
+    for (size_t k = 0; k < into->codes; k++)
         into->counts[k] += from->counts[k];
 }
 
 static void finish(tsr_usage *u)
 {
     double sum = 0;
-    for (size_t k = 0; k < u->space.codebook_size; k++) {
+    for (size_t k = 0; k < u->codes; k++) {
         if (!u->counts[k])
             continue;
         double p = (double)u->counts[k] / (double)u->tokens;
@@ -90,7 +95,7 @@ static void finish(tsr_usage *u)
         sum -= p * log2(p);
     }
     u->entropy_bits = sum;
-    u->perplexity = u->tokens ? exp2(sum) : 0;
+    u->perplexity = u->tokens && u->codes ? exp2(sum) : 0;
     if (u->rows == 0)
         u->shortest = 0;
 }
@@ -170,7 +175,7 @@ out:
 size_t tsr_usage_top(const tsr_usage *u, tsr_code_count *top, size_t n)
 {
     size_t have = 0;
-    for (uint32_t k = 0; k < u->space.codebook_size; k++) {
+    for (uint32_t k = 0; k < u->codes; k++) {
         if (!u->counts[k] || n == 0 || (have == n && u->counts[k] <= top[n - 1].count))
             continue;
         size_t at = have < n ? have++ : n - 1;
@@ -209,32 +214,31 @@ static tsr_status add_lengths(const tsr_usage *u, json_t *object)
     return TSR_OK;
 }
 
+static tsr_status add_codes(const tsr_usage *u, size_t top, json_t *v)
+{
+    TSR_TRY(tsr_json_set(v, "tokens", json_integer((json_int_t)u->tokens)));
+    TSR_TRY(tsr_json_set(v, "codes_used", json_integer(u->used)));
+    TSR_TRY(tsr_json_set(v, "codes_unused", json_integer((json_int_t)u->codes - u->used)));
+    TSR_TRY(tsr_json_set(v, "entropy_bits", json_real(u->entropy_bits)));
+    TSR_TRY(tsr_json_set(v, "perplexity", json_real(u->perplexity)));
+    TSR_TRY(add_top(u, top, v));
+    return add_lengths(u, v);
+}
+
 tsr_status tsr_usage_json(const tsr_usage *u, size_t top, json_t **out)
 {
-    char digest[TSR_DIGEST_CHARS];
-    const tsr_token_space *s = &u->space;
-    tsr_status st = TSR_OK;
-    tsr_digest_text(s->tokenizer, digest);
-    json_t *v =
-        json_pack("{s:s, s:s, s:[I,I], s:I, s:I, s:s, s:I, s:I, s:s}", "modality", s->modality,
-                  "layout", s->layout == TSR_LAYOUT_GRID ? "grid" : "sequence", "grid",
-                  (json_int_t)s->height, (json_int_t)s->width, "levels", (json_int_t)s->levels,
-                  "codebook_size", (json_int_t)s->codebook_size, "vocabulary", s->vocabulary,
-                  "base", (json_int_t)s->base, "crops", (json_int_t)u->crops, "tokenizer", digest);
-    json_t *more =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "present", (json_int_t)u->present,
-                  "missing", (json_int_t)u->missing, "failed", (json_int_t)u->failed, "tokens",
-                  (json_int_t)u->tokens, "codes_used", (json_int_t)u->used, "codes_unused",
-                  (json_int_t)s->codebook_size - (json_int_t)u->used, "entropy_bits",
-                  u->entropy_bits, "perplexity", u->perplexity);
-    if (!v || !more || json_object_update(v, more) != 0)
-        TSR_GOFAIL(TSR_ENOMEM, "usage of %s could not be described", s->modality);
-    TSR_GO(add_top(u, top, v));
-    TSR_GO(add_lengths(u, v));
+    json_t *v = json_object();
+    tsr_status st;
+    TSR_GO(tsr_space_json(&u->space, v));
+    TSR_GO(tsr_json_set(v, "crops", json_integer(u->crops)));
+    TSR_GO(tsr_json_set(v, "present", json_integer((json_int_t)u->present)));
+    TSR_GO(tsr_json_set(v, "missing", json_integer((json_int_t)u->missing)));
+    TSR_GO(tsr_json_set(v, "failed", json_integer((json_int_t)u->failed)));
+    TSR_GO(u->codes ? add_codes(u, top, v)
+                    : tsr_json_set(v, "values", json_integer((json_int_t)u->tokens)));
     *out = v;
     v = NULL;
 out:
-    json_decref(more);
     json_decref(v);
     return st;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How a modality's codes are used: counts, entropy, lengths. */
+ * How a modality's codes are used: counts, entropy, lengths. Patches have no codes: of them only
+ * samples and values are counted, without reading any. */
 #ifndef TSR_TASKS_USAGE_H
 #define TSR_TASKS_USAGE_H
 
@@ -14,8 +15,9 @@ typedef struct tsr_usage {
     uint32_t crops;
     uint64_t present, missing, failed;   /* samples */
     uint64_t damaged;                    /* shards that cannot be read: told and left out */
-    uint64_t rows, tokens;               /* present samples times crops, and their ids */
-    uint64_t *counts;                    /* [codebook_size] */
+    uint64_t rows, tokens;               /* present samples times crops, and their ids or values */
+    uint32_t codes;                      /* codebook_size; 0 for patches */
+    uint64_t *counts;                    /* [codes] */
     uint32_t used;                       /* codes seen at least once */
     double entropy_bits, perplexity;     /* of the distribution of codes */
     uint64_t shortest, longest;          /* ids of a row */

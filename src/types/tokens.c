@@ -123,3 +123,27 @@ tsr_status tsr_vocabulary_assign(tsr_token_space *spaces, size_t n, uint32_t *to
     *total = next;
     return TSR_OK;
 }
+
+static tsr_status codes_json(const tsr_token_space *s, json_t *into)
+{
+    if (s->layout == TSR_LAYOUT_GRID)
+        TSR_TRY(tsr_json_set(into, "levels", json_integer(s->levels)));
+    TSR_TRY(tsr_json_set(into, "codebook_size", json_integer(s->codebook_size)));
+    TSR_TRY(tsr_json_set(into, "base", json_integer(s->base)));
+    return tsr_json_set(into, "vocabulary", json_string(s->vocabulary));
+}
+
+tsr_status tsr_space_json(const tsr_token_space *s, json_t *into)
+{
+    char digest[TSR_DIGEST_CHARS];
+    tsr_digest_text(s->tokenizer, digest);
+    TSR_TRY(tsr_json_set(into, "modality", json_string(s->modality)));
+    TSR_TRY(tsr_json_set(into, "layout", json_string(tsr_layout_name(s->layout))));
+    if (s->layout != TSR_LAYOUT_SEQUENCE)
+        TSR_TRY(tsr_json_set(into, "grid", json_pack("[I,I]", (json_int_t)s->height,
+                                                     (json_int_t)s->width)));
+    TSR_TRY(tsr_space_has_codes(s)
+                ? codes_json(s, into)
+                : tsr_json_set(into, "patch_size", json_integer(tsr_space_patch(s))));
+    return tsr_json_set(into, "tokenizer", json_string(digest));
+}

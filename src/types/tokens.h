@@ -4,6 +4,7 @@
 #define TSR_TYPES_TOKENS_H
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/status.h"
 
 #include <stddef.h>
@@ -62,6 +63,11 @@ uint32_t tsr_space_patch(const tsr_token_space *s);
 /* Make the space one of height x width patches of `patch` x `patch` pixels: sets layout, sizes,
  * vocabulary and base; modality and tokenizer stay. patch 1..4096 (else levels is 0). */
 void tsr_space_set_patches(tsr_token_space *s, uint32_t height, uint32_t width, uint32_t patch);
+
+/* The members that say what a space is: modality, layout, grid (not of sequences), levels (grids),
+ * patch_size (patches), codebook_size, base and vocabulary (where there are codes), tokenizer.
+ * Errors   TSR_ENOMEM. */
+TSR_USE tsr_status tsr_space_json(const tsr_token_space *s, json_t *into);
 
 /* Give each space its base: spaces of vocabulary "text" first, at 0, all sharing one range (their
  * codebook sizes must agree); then the rest in the order given. Patches get none (base 0).

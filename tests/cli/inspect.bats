@@ -55,6 +55,42 @@ setup_file()
     [[ $output != *$'\033'* ]]
 }
 
+@test "sequences have no grid" {
+    needs jq
+    for of in "inspect --json $corpus" "info --json $corpus" "inspect --json --sample 0 $corpus"; do
+        exits 0 "$tessera" $of
+        jq -e '[.modalities[] | select(.layout == "sequence")] | length > 1 and
+            all(.[]; has("grid") or has("levels") | not)' <<<"$output"
+        jq -e '[.modalities[] | select(.layout == "grid")] | length > 1 and all(.[]; .grid | length == 2)' <<<"$output"
+    done
+    exits 0 "$tessera" info --json "$corpus/caption-00000.h5"
+    jq -e '.layout == "sequence" and (has("grid") | not)' <<<"$output"
+}
+
+@test "patches are counted and shown as pictures, without codes" {
+    needs jq
+    exits 0 "$tessera" inspect "$corpus"
+    contains "$output" "rgb@8          2x3 px4"
+    contains "$output" "pixels of 8 x 12, no codes"
+    exits 0 "$tessera" inspect --json "$corpus"
+    jq -e '.modalities[] | select(.modality == "rgb@8") | .layout == "patches" and .patch_size == 4 and
+        .grid == [2, 3] and .values == .present * .crops * 288 and
+        ([has("codebook_size", "base", "vocabulary", "perplexity", "top")] | any | not)' <<<"$output"
+    jq -e '.ranges | map(.name) | index("") == null and length == 3' <<<"$output"
+    exits 0 "$tessera" inspect "$corpus/rgb@8-00000.h5"
+    contains "$output" "no codes"
+    exits 0 "$tessera" inspect --sample 2 --colour full "$corpus/rgb@8-00000.h5"
+    contains "$output" "2 x 3 patches of 4 x 4 pixels"
+    exits 0 "$tessera" inspect --sample 0 "$corpus/rgb@8-00000.h5"
+    [ "$output" = "row 0: missing" ]
+    exits 0 "$tessera" inspect --sample 1 "$corpus/rgb@8-00000.h5"
+    [ "$output" = "row 1: failed" ]
+    exits 0 "$tessera" inspect --sample 2 --json "$corpus"
+    jq -se --slurpfile w "$corpus.jsonl" '(.[0].modalities | map(select(.modality == "rgb@8" and
+        .state == "present") | .values)) ==
+        ($w | map(select(.key == "a0/00002" and .modality == "rgb@8"))[0].ids)' <<<"$output"
+}
+
 @test "a shard file: usage and rows" {
     needs jq
     exits 0 "$tessera" inspect "$corpus/rgb-00000.h5"
@@ -68,7 +104,7 @@ setup_file()
 @test "contact sheets hold token maps of every modality" {
     needs jq
     exits 0 "$tessera" inspect "$corpus" --png "$scratch/sheets" --samples 4 --json
-    [ "$(jq '.sheets | length' <<<"$output")" = 4 ]
+    [ "$(jq '.sheets | length' <<<"$output")" = 5 ]
     for f in $(jq -r '.sheets[]' <<<"$output"); do
         [ "$(head -c 8 "$f" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]
     done

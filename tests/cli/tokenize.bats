@@ -12,6 +12,9 @@ setup()
         "shard_samples: 16" "modalities:" \
         "  palette: {kind: palette, text: '$scratch/words.json', from: rgb}" \
         "  caption: {tokenizer: '$scratch/words.json'}" > "$scratch/recipe.yaml"
+    { cat "$scratch/recipe.yaml"
+      echo "  rgb@32: {kind: pixels, from: rgb, image_size: 32, patch_size: 8}"
+      echo "crops: {count: 2}"; } > "$scratch/pixels.yaml"
 }
 
 @test "a folder becomes a corpus that verifies" {
@@ -24,6 +27,41 @@ setup()
     [ "$(jq -r .modalities.palette.layout "$scratch/corpus/manifest.json")" = sequence ]
     [ -f "$scratch/corpus/recipe.yaml" ]
     [ -f "$scratch/corpus/tokenizers/palette.json" ]
+}
+
+@test "pixels of pictures, beside tokens: the same bytes for any number of threads" {
+    exits 0 "$tessera" tokenize -j 1 "$scratch/pixels.yaml"
+    contains "$output" "184320 values"
+    mv "$scratch/corpus" "$scratch/one"
+    exits 0 "$tessera" tokenize -j 4 "$scratch/pixels.yaml"
+    diff -r "$scratch/one" "$scratch/corpus"
+    exits 0 "$tessera" verify "$scratch/corpus"
+    exits 0 jq -e '.vocabulary.ranges | map(.name) == ["text"]' "$scratch/corpus/manifest.json"
+    # What one file gives is what the corpus has, and it comes back to the last bit.
+    local of="$scratch/corpus/tokenizers/rgb@32.json" file
+    file=$(ls "$scratch"/src/rgb/0/*.png | head -n 1)
+    exits 0 "$tessera" encode -t "$of" "$file"
+    [ "$(jq -c .values <<<"$output")" = "$("$tessera" inspect --json --sample 0 "$scratch/corpus" |
+        jq -c '.modalities[] | select(.modality == "rgb@32" and .crop == 0) | .values')" ]
+    "$tessera" encode -t "$of" "$file" >"$scratch/line"
+    exits 0 "$tessera" decode -t "$of" -o "$scratch/out" "$scratch/line"
+    exits 0 "$tessera" encode -t "$of" "$output"
+    [ "$(jq -c .values <<<"$output")" = "$(jq -c .values "$scratch/line")" ]
+    exits 0 "$tessera" roundtrip --json -t "$of" "$file"
+    jq -e '.values == 3072 and .quality.psnr_db == 100' <<<"$output"
+    exits 0 "$tessera" inspect --png "$scratch/sheets" --source "$scratch/src" "$scratch/corpus"
+    [ -s "$scratch/sheets/rgb@32.png" ]
+}
+
+@test "a corpus gets pixels later, and nothing else changes" {
+    exits 0 "$tessera" tokenize -s crops.count=2 "$scratch/recipe.yaml"
+    cp "$scratch/corpus/manifest.json" "$scratch/before.json"
+    exits 0 "$tessera" tokenize "$scratch/pixels.yaml"
+    contains "$output" "2 files written, 4 already sealed"
+    exits 0 jq -se '.[0].vocabulary == .[1].vocabulary and .[0].shards[0].files.caption ==
+        .[1].shards[0].files.caption' "$scratch/before.json" "$scratch/corpus/manifest.json"
+    exits 2 "$tessera" tokenize --replace -s 'modalities.rgb@32.image_size=30' "$scratch/pixels.yaml"
+    contains "$errors" "whole patches of 8"
 }
 
 @test "corpus.h5 is made anew where a kill left none or an old one" {

@@ -104,6 +104,7 @@ modalities:
   normal: {tokenizer: '$dir/tokenizers/normal.safetensors', from: rgb}
   semseg: {tokenizer: '$dir/tokenizers/semseg.safetensors', from: rgb}
   palette: {kind: palette, from: rgb, text: '$text'}
+  pixels: {kind: pixels, from: rgb, image_size: 64}
   depth: {tokenizer: '$dir/tokenizers/depth.safetensors'}
   sound: {tokenizer: '$dir/tokenizers/audio.safetensors'}
   caption: {tokenizer: '$text'}
@@ -115,7 +116,7 @@ code=0
 "$tessera" verify "$dir/corpus"
 while read -r m key; do
     [ "$key" = broken/range ] && continue # 256 is within 0 .. 300
-    case $m in rgb) of="rgb normal palette" ;; *) of=$m ;; esac
+    case $m in rgb) of="rgb normal palette pixels" ;; *) of=$m ;; esac
     for each in $of; do
         reason=$(jq -r ".shards[].files.$each.failures[] | select(.key == \"$key\") | .reason" \
             "$dir/corpus/manifest.json")
@@ -125,7 +126,7 @@ while read -r m key; do
         esac
     done
 done < "$dir/broken.txt"
-for m in rgb normal palette depth sound; do
+for m in rgb normal palette pixels depth sound; do
     [ "$(jq "[.shards[].files.$m.present] | add" "$dir/corpus/manifest.json")" = 6 ] ||
         { echo "$m: good samples were lost"; exit 1; }
 done

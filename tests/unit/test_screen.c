@@ -238,6 +238,100 @@ static void token_lines_come_back(void **state)
     assert_fails(TSR_EFORMAT, tsr_token_line_json("\xff", &s, &t, &v));
 }
 
+/* What a line says of a sequence and of patches: no member without meaning. */
+static void token_lines_fit_their_layout(void **state)
+{
+    (void)state;
+    uint32_t values[2 * 3 * 12];
+    tsr_tokens words = {values, 5}, pixels = {values, 72};
+    tsr_token_space seq = {.modality = "caption",
+                           .layout = TSR_LAYOUT_SEQUENCE,
+                           .height = 1,
+                           .width = 1,
+                           .levels = 1,
+                           .codebook_size = 300,
+                           .vocabulary = "text"};
+    tsr_token_space patches = {.modality = "rgb@4", .tokenizer = {7, 8}};
+    tsr_space_set_patches(&patches, 2, 3, 2);
+    for (uint32_t i = 0; i < 72; i++)
+        values[i] = i % 2 ? i : 255 - i;
+    const tsr_token_space *spaces[] = {&seq, &patches};
+    const tsr_tokens *tokens[] = {&words, &pixels};
+    for (int i = 0; i < 2; i++) {
+        json_t *v;
+        char *text;
+        tsr_token_line line;
+        assert_ok(tsr_token_line_json("k", spaces[i], tokens[i], &v));
+        assert_int_equal(json_object_get(v, "grid") != NULL, i);
+        assert_int_equal(json_object_get(v, "ids") == NULL, i);
+        assert_int_equal(json_object_get(v, "global") == NULL, i);
+        assert_int_equal(json_object_get(v, "values") != NULL, i);
+        assert_int_equal(json_object_get(v, "codebook_size") == NULL, i);
+        assert_null(json_object_get(v, "levels"));
+        assert_ok(tsr_json_text(v, 0, &text));
+        assert_ok(tsr_token_line_parse(text, strlen(text), "here", &line));
+        assert_int_equal(line.space.layout, spaces[i]->layout);
+        assert_int_equal(line.space.height, spaces[i]->height);
+        assert_int_equal(line.space.width, spaces[i]->width);
+        assert_int_equal(line.space.levels, spaces[i]->levels);
+        assert_int_equal(line.space.codebook_size, spaces[i]->codebook_size);
+        assert_string_equal(line.space.vocabulary, spaces[i]->vocabulary);
+        assert_int_equal(line.tokens.count, tokens[i]->count);
+        assert_memory_equal(line.tokens.ids, values, tokens[i]->count * sizeof *values);
+        tsr_token_line_clear(&line);
+        tsr_free(text);
+        json_decref(v);
+    }
+}
+
+static void wrong_patches_are_refused(void **state)
+{
+    (void)state;
+    static const char start[] = "{\"key\": \"k\", \"modality\": \"rgb@2\", \"layout\": \"patches\", "
+                                "\"tokenizer\": \"00000000000000000000000000000000\", ";
+    static const char *const rest[] = {
+        "\"grid\": [1, 1], \"patch_size\": 1, \"values\": [1, 2]}",
+        "\"grid\": [1, 1], \"patch_size\": 1, \"values\": [1, 2, 256]}",
+        "\"grid\": [1, 1], \"patch_size\": 1, \"values\": [1, 2, -1]}",
+        "\"grid\": [1, 1], \"patch_size\": 5000, \"values\": [1, 2, 3]}",
+        "\"grid\": [1, 1], \"patch_size\": 0, \"values\": []}",
+        "\"grid\": [1, 1], \"values\": [1, 2, 3]}",
+        "\"patch_size\": 1, \"values\": [1, 2, 3]}",
+        "\"grid\": [1, 1], \"patch_size\": 1, \"ids\": [1, 2, 3]}",
+    };
+    char text[512];
+    tsr_token_line line;
+    for (size_t i = 0; i < sizeof rest / sizeof rest[0]; i++) {
+        snprintf(text, sizeof text, "%s%s", start, rest[i]);
+        assert_fails(TSR_EFORMAT, tsr_token_line_parse(text, strlen(text), "here", &line));
+    }
+    snprintf(text, sizeof text, "%s%s", start,
+             "\"grid\": [1, 1], \"patch_size\": 1, \"values\": [1, 2, 255]}");
+    assert_ok(tsr_token_line_parse(text, strlen(text), "here", &line));
+    tsr_token_line_clear(&line);
+}
+
+static void patches_are_pictures(void **state)
+{
+    (void)state;
+    uint32_t values[2 * 12];
+    tsr_tokens t = {values, 24};
+    tsr_token_space s = {.modality = "rgb@2"};
+    tsr_image rgb;
+    tsr_space_set_patches(&s, 1, 2, 2);
+    for (uint32_t i = 0; i < 24; i++)
+        values[i] = 10 * i;
+    assert_ok(tsr_picture_of_tokens(&t, &s, 8, &rgb));
+    assert_int_equal(rgb.height, 2);
+    assert_int_equal(rgb.width, 4);
+    /* The second patch begins at the third pixel, its second row below. */
+    assert_int_equal(((uint8_t *)tsr_image_row(&rgb, 0))[6], 120);
+    assert_int_equal(((uint8_t *)tsr_image_row(&rgb, 1))[6], 180);
+    tsr_image_clear(&rgb);
+    t.count = 23;
+    assert_fails(TSR_EARG, tsr_picture_of_tokens(&t, &s, 8, &rgb));
+}
+
 static void progress_says_where_it_is(void **state)
 {
     (void)state;
@@ -309,6 +403,9 @@ int main(void)
         cmocka_unit_test(palette_of_256_is_nearest),
         cmocka_unit_test(depth_becomes_a_ramp),
         cmocka_unit_test(tokens_become_squares),
+        cmocka_unit_test(patches_are_pictures),
+        cmocka_unit_test(token_lines_fit_their_layout),
+        cmocka_unit_test(wrong_patches_are_refused),
         cmocka_unit_test(half_blocks_hold_two_pixels),
         cmocka_unit_test(legends_follow_depth_and_labels),
         cmocka_unit_test(a_tone_is_one_bright_row),

@@ -80,6 +80,31 @@ static void layouts_have_names(void **state)
     assert_non_null(strstr(tsr_error(), "\"tree\""));
 }
 
+/* No member that means nothing for the layout. */
+static void spaces_say_what_they_are(void **state)
+{
+    (void)state;
+    static const char *const members[][3] = {{"grid", "levels", "codebook_size"},
+                                             {"layout", "base", "vocabulary"},
+                                             {"grid", "patch_size", "tokenizer"}};
+    static const int counts[] = {8, 6, 5};
+    tsr_token_space s = space("x", "x", 10);
+    for (int i = 0; i < 3; i++) {
+        json_t *v = json_object();
+        s.layout = (tsr_layout)i;
+        s.height = s.width = s.levels = 1;
+        if (s.layout == TSR_LAYOUT_PATCHES)
+            tsr_space_set_patches(&s, 2, 2, 4);
+        assert_ok(tsr_space_json(&s, v));
+        assert_int_equal(json_object_size(v), counts[i]);
+        for (int k = 0; k < 3; k++)
+            assert_non_null(json_object_get(v, members[i][k]));
+        assert_string_equal(json_string_value(json_object_get(v, "layout")),
+                            tsr_layout_name(s.layout));
+        json_decref(v);
+    }
+}
+
 static void conflicts_are_refused(void **state)
 {
     (void)state;
@@ -108,6 +133,7 @@ int main(void)
         cmocka_unit_test(patches_take_no_range),
         cmocka_unit_test(patch_sides_come_from_levels),
         cmocka_unit_test(layouts_have_names),
+        cmocka_unit_test(spaces_say_what_they_are),
         cmocka_unit_test(conflicts_are_refused),
         cmocka_unit_test(names_are_checked),
     };
