@@ -62,7 +62,7 @@ tsr_status tsr_alloc(void *out, size_t count, size_t size)
     return TSR_OK;
 }
 
-tsr_status tsr_map(void *out, size_t bytes)
+tsr_status tsr_reserve(void *out, size_t bytes)
 {
     void **slot = out;
     *slot = NULL;
@@ -81,7 +81,7 @@ tsr_status tsr_map(void *out, size_t bytes)
     return TSR_OK;
 }
 
-void tsr_unmap(void *p, size_t bytes)
+void tsr_unreserve(void *p, size_t bytes)
 {
     if (p)
         (void)munmap(p, bytes);

@@ -34,10 +34,10 @@ TSR_USE tsr_status tsr_strndup(char **out, const char *s, size_t n);
 void tsr_free(void *p);
 
 /* Zeroed storage whose pages cost nothing until they are written: for what is planned for the worst
- * case and seldom filled. bytes 0 gives NULL. Release with tsr_unmap and the same size.
+ * case and seldom filled. bytes 0 gives NULL. Release with tsr_unreserve and the same size.
  * Errors   TSR_ELIMIT on overflow, TSR_ENOMEM. */
-TSR_USE tsr_status tsr_map(void *out, size_t bytes);
-void tsr_unmap(void *p, size_t bytes);
+TSR_USE tsr_status tsr_reserve(void *out, size_t bytes);
+void tsr_unreserve(void *p, size_t bytes);
 
 /* A bump arena: allocate many, release at once. Life: model, step or call, as its owner states. */
 typedef struct tsr_arena {

@@ -72,7 +72,7 @@ tsr_status tsr_exec_create(tsr_graph *g, tsr_exec **out)
     TSR_TRY(tsr_alloc(&x, 1, sizeof *x));
     x->g = g;
     x->arena_bytes = plan.values_bytes;
-    TSR_GO(tsr_map(&x->arena, plan.values_bytes));
+    TSR_GO(tsr_reserve(&x->arena, plan.values_bytes));
     TSR_GO(tsr_alloc(&x->steps, plan.nodes, sizeof *x->steps));
     TSR_GO(tsr_exec_scratch(x, tsr_par_team(), plan.scratch_bytes));
     for (size_t i = 0; i < g->n_nodes; i++) {
@@ -94,7 +94,7 @@ void tsr_exec_destroy(tsr_exec *x)
 {
     if (!x)
         return;
-    tsr_unmap(x->arena, x->arena_bytes);
+    tsr_unreserve(x->arena, x->arena_bytes);
     tsr_free(x->extents);
     tsr_free(x->work);
     tsr_free(x->scratch);

@@ -77,16 +77,16 @@ static void maps_are_zero_and_cost_nothing(void **state)
     (void)state;
     size_t bytes = (size_t)1 << 40;
     char *p;
-    assert_ok(tsr_map(&p, bytes));
+    assert_ok(tsr_reserve(&p, bytes));
     assert_int_equal(p[0] | p[bytes / 2] | p[bytes - 1], 0);
     p[bytes - 1] = 1;
-    tsr_unmap(p, bytes);
-    assert_ok(tsr_map(&p, 0));
+    tsr_unreserve(p, bytes);
+    assert_ok(tsr_reserve(&p, 0));
     assert_null(p);
-    tsr_unmap(p, 0);
-    assert_fails(TSR_ELIMIT, tsr_map(&p, SIZE_MAX));
+    tsr_unreserve(p, 0);
+    assert_fails(TSR_ELIMIT, tsr_reserve(&p, SIZE_MAX));
     tsr_mem_fail_after(1);
-    assert_fails(TSR_ENOMEM, tsr_map(&p, 4096));
+    assert_fails(TSR_ENOMEM, tsr_reserve(&p, 4096));
     tsr_mem_fail_after(0);
 }
 
