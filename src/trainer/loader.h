@@ -2,13 +2,15 @@
  * From corpora to masked examples, in an order that is a function of (seed, step).
  *
  * Several corpora, each with a weight and its own set of modalities. Sample n of the run: a corpus is
- * chosen by weight from (seed, n); within it samples follow a keyed permutation of the split that is
- * new in each pass over it. The mask comes from (seed, corpus, pass, sample). Nothing depends on
- * threads, ranks or on where a run was resumed: batch b is samples [b B, (b+1) B). */
+ * chosen by weight from (seed, n), the shares being exact (to 1/4096) in each 4,096 samples; within it
+ * samples follow a keyed permutation of the split that is new in each pass over it. The mask comes from
+ * (seed, corpus, pass, sample). Nothing depends on threads, ranks or on where a run was resumed: batch
+ * b is samples [b B, (b+1) B). */
 #ifndef TSR_TRAINER_LOADER_H
 #define TSR_TRAINER_LOADER_H
 
 #include "base/status.h"
+#include "shards/corpus.h"
 #include "trainer/example.h"
 #include "trainer/mask.h"
 
@@ -39,13 +41,18 @@ typedef struct tsr_loader tsr_loader;
 
 /* Opens every corpus and compares vocabularies: a modality the corpus lacks counts as absent in all
  * its samples, but one that no feed has is an error, and so is a tokenizer, grid or vocabulary that
- * differs from the model's (the message names both hashes).
+ * differs from the model's (the message names both hashes). What `spec` points at may go afterwards,
+ * but for the policies.
  * Errors   TSR_EMISMATCH, TSR_ECONFIG, those of tsr_corpus_open. */
 TSR_USE tsr_status tsr_loader_open(const tsr_loader_spec *spec, tsr_loader **out);
 void tsr_loader_close(tsr_loader *l);
 
 /* Samples of all splits together. */
 uint64_t tsr_loader_samples(const tsr_loader *l);
+
+/* Samples of one feed (0: no such feed), and its corpus (for keys; borrowed, NULL: no such feed). */
+uint64_t tsr_loader_feed_samples(const tsr_loader *l, size_t feed);
+tsr_corpus *tsr_loader_corpus(const tsr_loader *l, size_t feed);
 
 /* Batch b: `batch` examples (fewer at the end of an in_order run; *count), borrowed until the next
  * call but one. Batches asked for in ascending order are ready ahead of time; any other b is fine.
@@ -54,11 +61,13 @@ uint64_t tsr_loader_samples(const tsr_loader *l);
 TSR_USE tsr_status tsr_loader_batch(tsr_loader *l, uint64_t b, const tsr_example *const **examples,
                                     size_t *count);
 
-/* Samples that could not be read so far, and the sentence of the last of them ("" if none). */
+/* Samples of the batches handed out that could not be read, and the sentence of the last of them (""
+ * if none). */
 uint64_t tsr_loader_bad(const tsr_loader *l, const char **sentence);
 
-/* The tokens of one sample, unmasked, in storage of the caller's `keep`. For generation and
- * evaluation: held [mods]. Release with tsr_held_clear. */
+/* The tokens of sample n of a feed's split, unmasked, crop 0: held [mods]. For generation and
+ * evaluation. Release with tsr_held_clear. Safe while batches are prepared.
+ * Errors   TSR_EARG no such feed or sample, those of tsr_corpus_read. */
 typedef struct tsr_sample_held {
     tsr_held held[TSR_MODALITIES];
     void *storage;
