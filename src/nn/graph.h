@@ -184,7 +184,7 @@ typedef struct tsr_node_report {
     const char *op;    /* "linear" */
     const char *label; /* "blocks.3", "" when none was set */
     int backward;
-    double flops;      /* of one run with the current rows */
+    double flops;      /* of a run with the rows and offsets of the moment */
     double seconds;    /* of all runs */
     size_t runs;
 } tsr_node_report;

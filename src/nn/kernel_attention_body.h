@@ -50,13 +50,13 @@ static void row_put(void *y, tsr_dtype type, size_t at, const float *x, size_t n
     memcpy(h + i, last, (n - i) * sizeof *h);
 }
 
-/* Number of keys query i sees. */
-static size_t visible(const tsr_head *h, size_t i)
+/* Number of keys query i of the span sees, from s->k on. */
+static size_t visible(const tsr_head_span *s, size_t i)
 {
-    if (!h->causal)
-        return h->nk;
-    size_t last = i + 1 + h->nk;
-    return last <= h->nq ? 0 : last - h->nq < h->nk ? last - h->nq : h->nk;
+    if (!s->causal)
+        return s->nk;
+    size_t last = s->at + i + 1 + s->nk;
+    return last <= s->of ? 0 : last - s->of < s->nk ? last - s->of : s->nk;
 }
 
 /* Scores to exponentials in place, zero for hidden keys; returns 1 / sum (0 when none is seen). */
@@ -79,6 +79,18 @@ static float softmax_row(float *s, size_t seen, size_t padded, float scale)
     for (; i < padded; i += 16)
         v16_store(s + i, v16_set(0.0f));
     return seen ? 1.0f / v16_sum(sum) : 0.0f;
+}
+
+/* The same where the first key that is seen is `from`. */
+static float softmax_from(float *s, size_t from, size_t seen, size_t padded, float scale)
+{
+    if (from == 0)
+        return softmax_row(s, seen, padded, scale);
+    memmove(s, s + from, seen * sizeof *s);
+    float inverse = softmax_row(s, seen, padded, scale);
+    memmove(s + from, s, seen * sizeof *s);
+    memset(s, 0, from * sizeof *s);
+    return inverse;
 }
 
 static void scale_row(float *x, size_t n, float c)
@@ -106,43 +118,55 @@ static void head_load(const tsr_head *h, const void *x, tsr_dtype type, size_t x
             t[c * np + j] = 0.0f;
 }
 
-static size_t attend_scratch(size_t nq, size_t nk, size_t width)
+static size_t attend_scratch(size_t nk, size_t width)
 {
     size_t np = up16(nk), pad = up16(width);
-    (void)nq;
     return (width * np + nk * pad + QUERY_BLOCK * (2 * pad + np) + 16 * 8) * sizeof(float);
+}
+
+/* What the blocks of one head share. */
+typedef struct attend_room {
+    float *kt, *v, *q, *o, *s;
+} attend_room;
+
+/* Queries [i0, i0 + n) of a span. */
+static void attend_block(const tsr_head *h, const tsr_head_span *x, const attend_room *r, size_t i0,
+                         size_t n)
+{
+    size_t np = up16(h->nk), pad = up16(h->width), keys = x->k + visible(x, i0 + n - 1);
+    float inverse[QUERY_BLOCK];
+    for (size_t i = 0; i < n; i++)
+        row_get(r->q + i * pad, h->q, h->q_type, (x->q + i0 + i) * h->q_row, h->width, pad);
+    product(&(tsr_product){.m = n, .n = keys, .k = h->width, .a = r->q, .a_row = pad, .a_col = 1,
+                           .b = r->kt, .b_row = np, .c = r->s, .c_row = np});
+    for (size_t i = 0; i < n; i++)
+        inverse[i] = softmax_from(r->s + i * np, x->k, visible(x, i0 + i), up16(keys), h->scale);
+    product(&(tsr_product){.m = n, .n = h->width, .k = keys, .a = r->s, .a_row = np, .a_col = 1,
+                           .b = r->v, .b_row = pad, .c = r->o, .c_row = pad});
+    for (size_t i = 0; i < n; i++) {
+        scale_row(r->o + i * pad, pad, inverse[i]);
+        row_put(h->o, h->o_type, (x->q + i0 + i) * h->o_row, r->o + i * pad, h->width);
+    }
 }
 
 static void attend(const tsr_head *h, void *scratch)
 {
     char *at = scratch;
     size_t np = up16(h->nk), pad = up16(h->width);
-    float *kt = take(&at, h->width * np), *v = take(&at, h->nk * pad);
-    float *q = take(&at, QUERY_BLOCK * pad), *o = take(&at, QUERY_BLOCK * pad);
-    float *s = take(&at, QUERY_BLOCK * np), inverse[QUERY_BLOCK];
-    head_load(h, h->k, h->k_type, h->k_row, NULL, kt);
-    head_load(h, h->v, h->v_type, h->v_row, v, NULL);
-    for (size_t first = 0; first < h->q_count; first += QUERY_BLOCK) {
-        size_t n = h->q_count - first < QUERY_BLOCK ? h->q_count - first : QUERY_BLOCK;
-        size_t i0 = h->q_first + first, keys = visible(h, i0 + n - 1);
-        for (size_t i = 0; i < n; i++)
-            row_get(q + i * pad, h->q, h->q_type, (i0 + i) * h->q_row, h->width, pad);
-        product(&(tsr_product){.m = n, .n = keys, .k = h->width, .a = q, .a_row = pad, .a_col = 1,
-                               .b = kt, .b_row = np, .c = s, .c_row = np});
-        for (size_t i = 0; i < n; i++)
-            inverse[i] = softmax_row(s + i * np, visible(h, i0 + i), up16(keys), h->scale);
-        product(&(tsr_product){.m = n, .n = h->width, .k = keys, .a = s, .a_row = np, .a_col = 1,
-                               .b = v, .b_row = pad, .c = o, .c_row = pad});
-        for (size_t i = 0; i < n; i++) {
-            scale_row(o + i * pad, pad, inverse[i]);
-            row_put(h->o, h->o_type, (i0 + i) * h->o_row, o + i * pad, h->width);
-        }
-    }
+    attend_room r;
+    r.kt = take(&at, h->width * np), r.v = take(&at, h->nk * pad);
+    r.q = take(&at, QUERY_BLOCK * pad), r.o = take(&at, QUERY_BLOCK * pad);
+    r.s = take(&at, QUERY_BLOCK * np);
+    head_load(h, h->k, h->k_type, h->k_row, NULL, r.kt);
+    head_load(h, h->v, h->v_type, h->v_row, r.v, NULL);
+    for (size_t j = 0; j < h->n_spans; j++)
+        for (size_t i = 0, n = h->spans[j].nq; i < n; i += QUERY_BLOCK)
+            attend_block(h, &h->spans[j], &r, i, n - i < QUERY_BLOCK ? n - i : QUERY_BLOCK);
 }
-static size_t attend_grad_scratch(size_t nq, size_t nk, size_t width)
+
+static size_t attend_grad_scratch(size_t nk, size_t width)
 {
     size_t np = up16(nk), pad = up16(width);
-    (void)nq;
     return (2 * width * np + 3 * nk * pad + QUERY_BLOCK * (3 * pad + 2 * np) + 16 * 16) *
            sizeof(float);
 }
@@ -165,12 +189,14 @@ static void softmax_grad_row(float *gp, const float *p, size_t padded, float sca
     }
 }
 
-static void grad_block(const tsr_head *h, const grad_room *r, size_t i0, size_t n)
+static void grad_block(const tsr_head *h, const tsr_head_span *x, const grad_room *r, size_t i0,
+                       size_t n)
 {
-    size_t np = up16(h->nk), pad = up16(h->width), keys = visible(h, i0 + n - 1);
+    size_t np = up16(h->nk), pad = up16(h->width), keys = x->k + visible(x, i0 + n - 1);
+    size_t row = x->q + i0;
     for (size_t i = 0; i < n; i++) {
-        row_get(r->q + i * pad, h->q, h->q_type, (i0 + i) * h->q_row, h->width, pad);
-        row_get(r->go + i * pad, h->go, h->go_type, (i0 + i) * h->go_row, h->width, pad);
+        row_get(r->q + i * pad, h->q, h->q_type, (row + i) * h->q_row, h->width, pad);
+        row_get(r->go + i * pad, h->go, h->go_type, (row + i) * h->go_row, h->width, pad);
     }
     tsr_product s = {.m = n, .n = keys, .k = h->width, .a = r->q, .a_row = pad, .a_col = 1,
                      .b = r->kt, .b_row = np, .c = r->p, .c_row = np};
@@ -179,7 +205,7 @@ static void grad_block(const tsr_head *h, const grad_room *r, size_t i0, size_t 
     product(&s);
     for (size_t i = 0; i < n; i++) {
         float *p = r->p + i * np;
-        float inverse = softmax_row(p, visible(h, i0 + i), up16(keys), h->scale);
+        float inverse = softmax_from(p, x->k, visible(x, i0 + i), up16(keys), h->scale);
         scale_row(p, up16(keys), inverse);
         softmax_grad_row(r->gp + i * np, p, up16(keys), h->scale);
     }
@@ -191,7 +217,7 @@ static void grad_block(const tsr_head *h, const grad_room *r, size_t i0, size_t 
     t.a = r->p, t.b = r->go, t.c = r->gv;
     product(&t);
     for (size_t i = 0; h->gq && i < n; i++)
-        row_put(h->gq, h->gq_type, (i0 + i) * h->gq_row, r->gq + i * pad, h->width);
+        row_put(h->gq, h->gq_type, (row + i) * h->gq_row, r->gq + i * pad, h->width);
 }
 
 static void attend_grad(const tsr_head *h, void *scratch)
@@ -208,8 +234,9 @@ static void attend_grad(const tsr_head *h, void *scratch)
     head_load(h, h->v, h->v_type, h->v_row, NULL, r.vt);
     memset(r.gk, 0, h->nk * pad * sizeof *r.gk);
     memset(r.gv, 0, h->nk * pad * sizeof *r.gv);
-    for (size_t i = 0; i < h->nq; i += QUERY_BLOCK)
-        grad_block(h, &r, i, h->nq - i < QUERY_BLOCK ? h->nq - i : QUERY_BLOCK);
+    for (size_t j = 0; j < h->n_spans; j++)
+        for (size_t i = 0, n = h->spans[j].nq; i < n; i += QUERY_BLOCK)
+            grad_block(h, &h->spans[j], &r, i, n - i < QUERY_BLOCK ? n - i : QUERY_BLOCK);
     for (size_t j = 0; j < h->nk; j++) {
         if (h->gk)
             row_put(h->gk, h->gk_type, j * h->gk_row, r.gk + j * pad, h->width);

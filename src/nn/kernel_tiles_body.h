@@ -204,39 +204,66 @@ static float softmax_row_bf16(uint16_t *p, const float *s, size_t seen, size_t p
     return seen ? 1.0f / v16_sum(sum) : 0.0f;
 }
 
-static size_t attend_scratch(size_t nq, size_t nk, size_t width)
+/* The same where the first key that is seen is `from`. */
+static float softmax_from_bf16(uint16_t *p, float *s, size_t from, size_t seen, size_t padded,
+                               float scale)
+{
+    if (from == 0)
+        return softmax_row_bf16(p, s, seen, padded, scale);
+    memmove(s, s + from, seen * sizeof *s);
+    float inverse = softmax_row_bf16(p, s, seen, padded, scale);
+    memmove(p + from, p, seen * sizeof *p);
+    memset(p, 0, from * sizeof *p);
+    return inverse;
+}
+
+static size_t attend_scratch(size_t nk, size_t width)
 {
     size_t np = up32(nk), pad = up32(width);
-    (void)nq;
     return 3 * 2 * np * pad + QUERY_BLOCK * (2 * pad + 2 * np + 4 * pad + 4 * np) + 64 * 8;
+}
+
+/* What the blocks of one head share; np, pad: keys and width, rounded up to 32. */
+typedef struct attend_room {
+    size_t np, pad;
+    uint16_t *k, *v, *rows, *q, *p;
+    float *s, *o;
+} attend_room;
+
+/* Queries [i0, i0 + n) of a span. */
+static void attend_block(const tsr_head *h, const tsr_head_span *x, const attend_room *r, size_t i0,
+                         size_t n)
+{
+    size_t np = r->np, pad = r->pad, m = up32(n);
+    float inverse[QUERY_BLOCK];
+    rows_bf16(&(head_rows){h->q, h->q_type, h->q_row, x->q + i0, n, h->width}, r->q, m, pad);
+    tile_product(m, np, pad / TILE_TERMS, r->q, r->k, r->s, 0);
+    for (size_t i = 0; i < n; i++)
+        inverse[i] = softmax_from_bf16(r->p + i * np, r->s + i * np, x->k, visible(x, i0 + i), np,
+                                       h->scale);
+    tile_product(m, pad, np / TILE_TERMS, r->p, r->v, r->o, 0);
+    for (size_t i = 0; i < n; i++) {
+        scale_row(r->o + i * pad, pad, inverse[i]);
+        row_put(h->o, h->o_type, (x->q + i0 + i) * h->o_row, r->o + i * pad, h->width);
+    }
 }
 
 static void attend(const tsr_head *h, void *scratch)
 {
     char *at = scratch;
-    size_t np = up32(h->nk), pad = up32(h->width);
-    uint16_t *k = take_bf16(&at, np * pad), *v = take_bf16(&at, np * pad);
-    uint16_t *rows = take_bf16(&at, np * pad);
-    uint16_t *q = take_bf16(&at, QUERY_BLOCK * pad), *p = take_bf16(&at, QUERY_BLOCK * np);
-    float *s = take(&at, QUERY_BLOCK * np), *o = take(&at, QUERY_BLOCK * pad), inverse[QUERY_BLOCK];
-    rows_bf16(&(head_rows){h->k, h->k_type, h->k_row, 0, h->nk, h->width}, rows, np, pad);
-    turn_rows(rows, k, np, pad);
-    rows_bf16(&(head_rows){h->v, h->v_type, h->v_row, 0, h->nk, h->width}, rows, np, pad);
-    pair_rows(rows, v, np, pad);
+    attend_room r = {.np = up32(h->nk), .pad = up32(h->width)};
+    size_t keys = r.np * r.pad;
+    r.k = take_bf16(&at, keys), r.v = take_bf16(&at, keys), r.rows = take_bf16(&at, keys);
+    r.q = take_bf16(&at, QUERY_BLOCK * r.pad), r.p = take_bf16(&at, QUERY_BLOCK * r.np);
+    r.s = take(&at, QUERY_BLOCK * r.np), r.o = take(&at, QUERY_BLOCK * r.pad);
+    rows_bf16(&(head_rows){h->k, h->k_type, h->k_row, 0, h->nk, h->width}, r.rows, r.np, r.pad);
+    turn_rows(r.rows, r.k, r.np, r.pad);
+    rows_bf16(&(head_rows){h->v, h->v_type, h->v_row, 0, h->nk, h->width}, r.rows, r.np, r.pad);
+    pair_rows(r.rows, r.v, r.np, r.pad);
     tiles_begin();
-    memset(p, 0, QUERY_BLOCK * np * sizeof *p);
-    for (size_t first = 0; first < h->q_count; first += QUERY_BLOCK) {
-        size_t n = h->q_count - first < QUERY_BLOCK ? h->q_count - first : QUERY_BLOCK;
-        size_t i0 = h->q_first + first;
-        rows_bf16(&(head_rows){h->q, h->q_type, h->q_row, i0, n, h->width}, q, up32(n), pad);
-        tile_product(up32(n), np, pad / TILE_TERMS, q, k, s, 0);
-        for (size_t i = 0; i < n; i++)
-            inverse[i] = softmax_row_bf16(p + i * np, s + i * np, visible(h, i0 + i), np, h->scale);
-        tile_product(up32(n), pad, np / TILE_TERMS, p, v, o, 0);
-        for (size_t i = 0; i < n; i++) {
-            scale_row(o + i * pad, pad, inverse[i]);
-            row_put(h->o, h->o_type, (i0 + i) * h->o_row, o + i * pad, h->width);
-        }
-    }
+    memset(r.p, 0, QUERY_BLOCK * r.np * sizeof *r.p);
+    for (size_t j = 0; j < h->n_spans; j++)
+        for (size_t i = 0, n = h->spans[j].nq; i < n; i += QUERY_BLOCK)
+            attend_block(h, &h->spans[j], &r, i, n - i < QUERY_BLOCK ? n - i : QUERY_BLOCK);
     _tile_release();
 }

@@ -16,10 +16,9 @@ typedef struct tiles_room {
     float *s, *dp, *gq, *gkt, *gvt;
 } tiles_room;
 
-static size_t attend_grad_scratch(size_t nq, size_t nk, size_t width)
+static size_t attend_grad_scratch(size_t nk, size_t width)
 {
     size_t np = up32(nk), pad = up32(width);
-    (void)nq;
     return 3 * 2 * np * pad + 2 * (np > GRAD_BLOCK ? np : GRAD_BLOCK) * pad + 2 * 4 * np * pad +
            GRAD_BLOCK * (3 * 2 * pad + 3 * 2 * np + 2 * 4 * np + 4 * pad) + 16 * 64;
 }
@@ -52,15 +51,21 @@ static void block_load(const head_rows *h, const tiles_room *r, size_t m, uint16
             turn_square(r->pairs + c * m + j * 16, 16, t + c * m + j, m / 2);
 }
 
+/* Keys that two rows see, from the same one on. */
+typedef struct seen_keys {
+    size_t from, seen[2];
+    float scale;
+} seen_keys;
+
 /* Two rows of P and dS: p holds scores, dp what arrives. at: the first of the two in the block. */
-static void grad_two_rows(const tiles_room *r, const size_t seen[2], float scale, size_t at, size_t m)
+static void grad_two_rows(const tiles_room *r, const seen_keys *k, size_t at, size_t m)
 {
     const __m512i mix = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
                                          23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    v16 inverse[2], mean[2], factor = v16_set(scale);
+    v16 inverse[2], mean[2], factor = v16_set(k->scale);
     for (size_t j = 0; j < 2; j++) {
         float *p = r->s + (at + j) * r->np, *dp = r->dp + (at + j) * r->np;
-        float over = softmax_row(p, seen[j], r->np, scale);
+        float over = softmax_from(p, k->from, k->seen[j], r->np, k->scale);
         inverse[j] = v16_set(over);
         mean[j] = v16_set(over * dot(p, dp, r->np));
     }
@@ -80,23 +85,24 @@ static void grad_two_rows(const tiles_room *r, const size_t seen[2], float scale
     }
 }
 
-static void tiles_grad_block(const tsr_head *h, const tiles_room *r, size_t i0, size_t n)
+static void tiles_grad_block(const tsr_head *h, const tsr_head_span *x, const tiles_room *r, size_t i0,
+                             size_t n)
 {
-    size_t m = up32(n), np = r->np, pad = r->pad;
-    block_load(&(head_rows){h->q, h->q_type, h->q_row, i0, n, h->width}, r, m, r->qt);
+    size_t m = up32(n), np = r->np, pad = r->pad, row = x->q + i0;
+    block_load(&(head_rows){h->q, h->q_type, h->q_row, row, n, h->width}, r, m, r->qt);
     tile_product(m, np, pad / TILE_TERMS, r->rows, r->kt, r->s, 0);
-    block_load(&(head_rows){h->go, h->go_type, h->go_row, i0, n, h->width}, r, m, r->ot);
+    block_load(&(head_rows){h->go, h->go_type, h->go_row, row, n, h->width}, r, m, r->ot);
     tile_product(m, np, pad / TILE_TERMS, r->rows, r->vt, r->dp, 0);
     for (size_t i = 0; i < m; i += 2)
-        grad_two_rows(r, (size_t[]){i < n ? visible(h, i0 + i) : 0,
-                                    i + 1 < n ? visible(h, i0 + i + 1) : 0}, h->scale, i, m);
+        grad_two_rows(r, &(seen_keys){x->k, {i < n ? visible(x, i0 + i) : 0,
+                                             i + 1 < n ? visible(x, i0 + i + 1) : 0}, h->scale}, i, m);
     tile_product(pad, np, m / TILE_TERMS, r->ot, r->p_pairs, r->gvt, 1);
     tile_product(pad, np, m / TILE_TERMS, r->qt, r->ds_pairs, r->gkt, 1);
     if (!h->gq)
         return;
     tile_product(m, pad, np / TILE_TERMS, r->ds, r->k, r->gq, 0);
     for (size_t i = 0; i < n; i++)
-        row_put(h->gq, h->gq_type, (i0 + i) * h->gq_row, r->gq + i * pad, h->width);
+        row_put(h->gq, h->gq_type, (row + i) * h->gq_row, r->gq + i * pad, h->width);
 }
 
 /* Turned sums [pad, np] to the rows `to` (its x unused) of a gradient, if it is wanted. */
@@ -123,8 +129,9 @@ static void attend_grad(const tsr_head *h, void *scratch)
     memset(r.gkt, 0, np * pad * sizeof *r.gkt);
     memset(r.gvt, 0, np * pad * sizeof *r.gvt);
     tiles_begin();
-    for (size_t i = 0; i < h->nq; i += GRAD_BLOCK)
-        tiles_grad_block(h, &r, i, h->nq - i < GRAD_BLOCK ? h->nq - i : GRAD_BLOCK);
+    for (size_t j = 0; j < h->n_spans; j++)
+        for (size_t i = 0, n = h->spans[j].nq; i < n; i += GRAD_BLOCK)
+            tiles_grad_block(h, &h->spans[j], &r, i, n - i < GRAD_BLOCK ? n - i : GRAD_BLOCK);
     _tile_release();
     put_turned(&r, r.gkt, &(head_rows){NULL, h->gk_type, h->gk_row, 0, h->nk, h->width}, h->gk);
     put_turned(&r, r.gvt, &(head_rows){NULL, h->gv_type, h->gv_row, 0, h->nk, h->width}, h->gv);

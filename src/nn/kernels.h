@@ -37,17 +37,25 @@ typedef struct tsr_product {
     int accumulate;
 } tsr_product;
 
-/* One head of one sequence; rows of q, k, v start `*_row` elements apart. */
+/* Queries of one sequence, or some of them, and the keys they see among those of a head. */
+typedef struct tsr_head_span {
+    size_t q, nq;  /* rows of q, o, go and gq: the first, and how many */
+    size_t k, nk;  /* keys: the first, and how many */
+    size_t at, of; /* place of the first row among the queries of its sequence, and their number */
+    int causal;    /* query i of the sequence sees keys j <= i + nk - of */
+} tsr_head_span;
+
+/* One head of sequences that share keys; rows of q, k, v start `*_row` elements apart. */
 typedef struct tsr_head {
-    size_t nq, nk, width; /* width <= TSR_HEAD_WIDTH */
+    size_t nk, width;     /* width <= TSR_HEAD_WIDTH */
     float scale;
-    int causal;           /* query i sees keys j <= i + nk - nq */
+    const tsr_head_span *spans;
+    size_t n_spans;
     tsr_dtype q_type, k_type, v_type, o_type; /* TSR_F32 or TSR_BF16 */
     tsr_dtype go_type, gq_type, gk_type, gv_type; /* backward */
-    const void *q, *k, *v;
+    const void *q, *k, *v; /* q: row 0 of the spans; k, v: [nk, width] */
     size_t q_row, k_row, v_row;
-    size_t q_first, q_count; /* queries to do (forward) */
-    void *o;                 /* forward: [nq, width] in rows of o_row */
+    void *o;                 /* forward: rows of the spans */
     size_t o_row;
     const void *go;          /* backward: gradient of o, rows of go_row */
     size_t go_row;
@@ -171,9 +179,9 @@ typedef struct tsr_kernels {
 
     /* o = softmax(scale q k^T) v; a query that sees no key gives 0. */
     void (*attend)(const tsr_head *h, void *scratch);
-    size_t (*attend_scratch)(size_t nq, size_t nk, size_t width);
-    void (*attend_grad)(const tsr_head *h, void *scratch);
-    size_t (*attend_grad_scratch)(size_t nq, size_t nk, size_t width);
+    size_t (*attend_scratch)(size_t nk, size_t width);
+    void (*attend_grad)(const tsr_head *h, void *scratch); /* gk, gv: sums over all spans */
+    size_t (*attend_grad_scratch)(size_t nk, size_t width);
 
     /* On bf16 tiles; NULL where there are none. Packed weights take inner times outer (rounded up to
      * 32) bf16 values. */

@@ -55,18 +55,34 @@ typedef struct tsr_attention_spec {
     int causal;          /* query i sees keys j <= i + Nk - Nq */
     tsr_value q_offsets; /* [S+1] int32 ascending: segment s is rows [o[s], o[s+1]) of q */
     tsr_value k_offsets; /* the same of k and v; TSR_NONE: q_offsets */
+    tsr_value k_begin, k_end; /* [S] int32 instead of k_offsets: segment s sees keys [begin, end) */
     tsr_value causal_segments; /* [S] int32, 1 = causal, beside `causal`; or TSR_NONE */
 } tsr_attention_spec;
 
 #define TSR_ATTENTION(h)                                                                           \
     ((tsr_attention_spec){.heads = (h), .q_offsets = TSR_NONE, .k_offsets = TSR_NONE,              \
-                          .causal_segments = TSR_NONE})
+                          .k_begin = TSR_NONE, .k_end = TSR_NONE, .causal_segments = TSR_NONE})
 
 /* o = softmax(scale q k^T) v for each head; heads lie side by side in the last dimension.
  *
  * q       [B, Nq, H*d]; with segments [Nq, H*d]         d <= 128
  * k, v    [B, Nk, H*d]; with segments [Nk, H*d]
  * result  shape of q; zero for a query without keys and for rows outside all segments
+ *
+ * Packed samples: rows of all samples lie one after the other, and q_offsets says which belong
+ * together. With k_offsets segment s of q sees segment s of k. With k_begin and k_end the ranges of
+ * keys are free: in any order, shared, overlapping, or empty. So a decoder with one segment for each
+ * (sample, target modality) lets all segments of a sample see the rows its encoder made:
+ *
+ *   q rows   sample 0: rgb rgb rgb | depth depth    sample 1: caption | rgb rgb
+ *   keys     sample 0: 5 encoder rows               sample 1: 3 encoder rows
+ *   q_offsets {0, 3, 5, 6, 8}   k_begin {0, 0, 5, 5}   k_end {5, 5, 8, 8}
+ *
+ * Gradients of keys that several segments see are added in a fixed order. Neighbours that see the same
+ * keys and are not causal cost no more than one segment.
+ * A growing sequence: q holds the new rows only (q_offsets {0, 1, 2, ...} for one row a sequence), k and
+ * v a cache of all rows so far (tsr_put_rows), k_begin and k_end each sequence's part of it; no
+ * `causal`, or causal when a sequence has several new rows, which lie at the end of its keys.
  *
  * Sequences of a batch, and segments, do not see each other. Offsets out of order or range are cut
  * to what is possible. In bf16 precision q, k, v and the probabilities are rounded to bf16 for the

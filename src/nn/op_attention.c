@@ -6,6 +6,7 @@
 #include "nn/op.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define QUERIES 256 /* queries an item, in batches */
@@ -23,7 +24,7 @@ typedef struct attention_attr {
 } attention_attr;
 
 /* Inputs by position. */
-enum { IN_Q, IN_K, IN_V, IN_Q_OFFSETS, IN_K_OFFSETS, IN_CAUSAL, IN_GRAD };
+enum { IN_Q, IN_K, IN_V, IN_Q_OFFSETS, IN_K_OFFSETS, IN_CAUSAL, IN_K_BEGIN, IN_K_END, IN_GRAD };
 
 /* What shapes and settings say. */
 typedef struct attention_plan {
@@ -60,8 +61,11 @@ static attention_plan plan_of(const tsr_op_call *c)
 static tsr_status offsets_check(const tsr_op_call *c)
 {
     const tsr_operand *o = &c->in[IN_Q_OFFSETS];
-    if (o->ndim == 0 && (c->in[IN_K_OFFSETS].ndim || c->in[IN_CAUSAL].ndim))
+    int ranges = c->in[IN_K_BEGIN].ndim || c->in[IN_K_END].ndim;
+    if (o->ndim == 0 && (c->in[IN_K_OFFSETS].ndim || c->in[IN_CAUSAL].ndim || ranges))
         return tsr_op_bad(c, "segments of keys without segments of queries");
+    if (c->in[IN_K_OFFSETS].ndim && ranges)
+        return tsr_op_bad(c, "k_offsets beside k_begin and k_end");
     if (o->ndim == 0)
         return TSR_OK;
     TSR_TRY(tsr_op_expect_dims(c, IN_Q_OFFSETS, "q_offsets", TSR_I32, 1, 1));
@@ -75,6 +79,11 @@ static tsr_status offsets_check(const tsr_op_call *c)
     if (c->in[IN_CAUSAL].ndim) {
         TSR_TRY(tsr_op_expect_dims(c, IN_CAUSAL, "causal_segments", TSR_I32, 1, 1));
         TSR_TRY(tsr_op_expect_shape(c, IN_CAUSAL, "causal_segments", 1, &segments));
+    }
+    for (int i = IN_K_BEGIN; ranges && i <= IN_K_END; i++) {
+        const char *role = i == IN_K_BEGIN ? "k_begin" : "k_end";
+        TSR_TRY(tsr_op_expect_dims(c, i, role, TSR_I32, 1, 1));
+        TSR_TRY(tsr_op_expect_shape(c, i, role, 1, &segments));
     }
     return TSR_OK;
 }
@@ -122,13 +131,149 @@ static tsr_status attention_shape(tsr_op_call *c)
     return TSR_OK;
 }
 
-/* 4 flop for each pair and column; segments count as of equal length. */
+/* --- which rows belong together ------------------------------------------------------------------ */
+
+/* What offsets said so far: the row where the next segment of queries, and of keys, begins. */
+typedef struct cursor {
+    size_t q, k;
+} cursor;
+
+static size_t clipped(int32_t row, size_t rows)
+{
+    size_t here = row > 0 ? (size_t)row : 0;
+    return here < rows ? here : rows;
+}
+
+/* The next offset, made ascending and cut to [0, rows], so that offsets that are wrong never lead
+ * outside. */
+static size_t ascending(const int32_t *offsets, size_t i, size_t rows, size_t from)
+{
+    size_t here = clipped(offsets[i], rows);
+    return here > from ? here : from;
+}
+
+/* Segment s; `at` as the one before left it, zeros for the first. */
+static tsr_head_span next_segment(const tsr_op_call *c, const attention_plan *p, size_t s, cursor *at)
+{
+    const int32_t *q = c->in[IN_Q_OFFSETS].data, *k = c->in[IN_K_OFFSETS].data;
+    const int32_t *causal = c->in[IN_CAUSAL].data;
+    tsr_head_span x = {.causal = p->a->causal || (causal && causal[s] != 0)};
+    k = k ? k : q;
+    x.q = ascending(q, s, p->nq, at->q);
+    at->q = ascending(q, s + 1, p->nq, x.q);
+    x.nq = x.of = at->q - x.q;
+    if (c->in[IN_K_BEGIN].ndim) {
+        x.k = clipped(((const int32_t *)c->in[IN_K_BEGIN].data)[s], p->nk);
+        at->k = clipped(((const int32_t *)c->in[IN_K_END].data)[s], p->nk);
+    } else {
+        x.k = ascending(k, s, p->nk, at->k);
+        at->k = ascending(k, s + 1, p->nk, x.k);
+    }
+    x.nk = at->k > x.k ? at->k - x.k : 0;
+    x.k = x.nk ? x.k : 0;
+    return x;
+}
+
+/* Spans whose keys lie in one range, apart from those of all other groups. */
+typedef struct group {
+    size_t k, nk; /* the range: first row and rows */
+    size_t first, n;
+} group;
+
+/* The work space of a call with segments, made in phase 0. */
+typedef struct table {
+    size_t n_spans, n_groups;
+    size_t q_first, q_end; /* rows of q in segments */
+    group *groups;         /* [segments], ascending by keys; keys of spans count from their group's */
+    tsr_head_span *spans;  /* [segments] */
+} table;
+
+static size_t attention_work(const tsr_op_call *c)
+{
+    attention_plan p = plan_of(c);
+    return p.segments ? sizeof(table) + p.batch * (sizeof(group) + sizeof(tsr_head_span)) : 0;
+}
+
+/* By keys, then by queries, which differ. */
+static int by_keys(const void *a, const void *b)
+{
+    const tsr_head_span *x = a, *y = b;
+    if (x->k != y->k)
+        return x->k < y->k ? -1 : 1;
+    if (x->nk != y->nk)
+        return x->nk < y->nk ? -1 : 1;
+    return x->q < y->q ? -1 : x->q > y->q;
+}
+
+/* Segments that have queries; neighbours that see the same keys and are not causal become one. */
+static void find_spans(const tsr_op_call *c, const attention_plan *p, table *t)
+{
+    cursor at = {0, 0};
+    int sorted = 1;
+    t->q_first = t->q_end = 0;
+    for (size_t s = 0; s < p->batch; s++) {
+        tsr_head_span x = next_segment(c, p, s, &at);
+        tsr_head_span *last = t->n_spans ? &t->spans[t->n_spans - 1] : NULL;
+        t->q_first = s == 0 ? x.q : t->q_first;
+        t->q_end = at.q;
+        if (x.nq == 0)
+            continue;
+        if (last && !last->causal && !x.causal && last->k == x.k && last->nk == x.nk) {
+            last->of = last->nq += x.nq;
+            continue;
+        }
+        sorted = sorted && (!last || by_keys(last, &x) < 0);
+        t->spans[t->n_spans++] = x;
+    }
+    if (!sorted)
+        qsort(t->spans, t->n_spans, sizeof *t->spans, by_keys);
+}
+
+/* For the result a group is one range of keys, so that a row depends on its own keys only; for
+ * gradients, which are added up by key, ranges that overlap are joined. */
+static void make_table(const tsr_op_call *c, const attention_plan *p, int join)
+{
+    table *t = c->work;
+    *t = (table){.groups = (group *)(t + 1)};
+    t->spans = (tsr_head_span *)(t->groups + p->batch);
+    find_spans(c, p, t);
+    for (size_t i = 0; i < t->n_spans; i++) {
+        tsr_head_span *x = &t->spans[i];
+        group *g = t->n_groups ? &t->groups[t->n_groups - 1] : NULL;
+        if (!g || x->k >= g->k + g->nk || (!join && (x->k != g->k || x->nk != g->nk))) {
+            g = &t->groups[t->n_groups++];
+            *g = (group){.k = x->k, .first = i};
+        }
+        g->n++;
+        g->nk = x->k + x->nk - g->k > g->nk ? x->k + x->nk - g->k : g->nk;
+        x->k -= g->k;
+    }
+}
+
+/* --- work ---------------------------------------------------------------------------------------- */
+
+/* Pairs of a query and a key: of segments by their offsets where these are known, else as if all were
+ * of equal length. */
+static double pairs_of(const tsr_op_call *c, const attention_plan *p)
+{
+    double pairs = 0.0, all = (double)p->nq * (double)p->nk;
+    if (!p->segments)
+        return all * (double)p->batch * (p->a->causal ? 0.5 : 1.0);
+    if (!c->in[IN_Q_OFFSETS].data)
+        return p->batch ? all / (double)p->batch * (p->a->causal ? 0.5 : 1.0) : 0.0;
+    cursor at = {0, 0};
+    for (size_t s = 0; s < p->batch; s++) {
+        tsr_head_span x = next_segment(c, p, s, &at);
+        pairs += (double)x.nq * (double)x.nk * (x.causal ? 0.5 : 1.0);
+    }
+    return pairs;
+}
+
+/* 4 flop for each pair and column. */
 static double attention_flops(const tsr_op_call *c)
 {
     attention_plan p = plan_of(c);
-    double pairs = (double)p.nq * (double)p.nk;
-    pairs = !p.segments ? pairs * (double)p.batch : p.batch ? pairs / (double)p.batch : 0.0;
-    return 4.0 * pairs * (double)p.width * (p.a->causal ? 0.5 : 1.0);
+    return 4.0 * pairs_of(c, &p) * (double)p.width;
 }
 
 static double attention_grad_flops(const tsr_op_call *c)
@@ -136,73 +281,33 @@ static double attention_grad_flops(const tsr_op_call *c)
     return 2.5 * attention_flops(c);
 }
 
-/* --- which rows belong together ------------------------------------------------------------------ */
-
-typedef struct sequence {
-    size_t q, nq, k, nk; /* first row and number of rows */
-    int causal;
-} sequence;
-
-/* Row where segment s begins (s = number of segments: where the last ends), made ascending and cut
- * to [0, rows], so that offsets that are wrong never lead outside. */
-static size_t segment_start(const tsr_operand *offsets, size_t s, size_t rows)
-{
-    const int32_t *o = offsets->data;
-    size_t at = 0;
-    for (size_t i = 0; i <= s; i++) {
-        size_t here = o[i] > 0 ? (size_t)o[i] : 0;
-        here = here < rows ? here : rows;
-        at = here > at ? here : at;
-    }
-    return at;
-}
-
-static const tsr_operand *key_offsets(const tsr_op_call *c)
-{
-    return c->in[IN_K_OFFSETS].ndim ? &c->in[IN_K_OFFSETS] : &c->in[IN_Q_OFFSETS];
-}
-
-static sequence sequence_of(const tsr_op_call *c, const attention_plan *p, size_t s)
-{
-    const int32_t *causal = c->in[IN_CAUSAL].data;
-    if (!p->segments)
-        return (sequence){s * p->nq, p->nq, s * p->nk, p->nk, p->a->causal};
-    sequence r = {.causal = p->a->causal || (causal && causal[s] != 0)};
-    r.q = segment_start(&c->in[IN_Q_OFFSETS], s, p->nq);
-    r.nq = segment_start(&c->in[IN_Q_OFFSETS], s + 1, p->nq) - r.q;
-    r.k = segment_start(key_offsets(c), s, p->nk);
-    r.nk = segment_start(key_offsets(c), s + 1, p->nk) - r.k;
-    return r;
-}
-
 static const void *element(const tsr_operand *o, size_t i)
 {
     return (const char *)o->data + i * tsr_dtype_bytes(o->dtype);
 }
 
-static tsr_head head_of(const tsr_op_call *c, const attention_plan *p, const sequence *s, size_t head)
+/* One head of the keys of a group. */
+static tsr_head head_of(const tsr_op_call *c, const attention_plan *p, const group *g,
+                        const tsr_head_span *spans, size_t head)
 {
     size_t at = head * p->d;
     const tsr_operand *q = &c->in[p->in[0]], *k = &c->in[p->in[1]], *v = &c->in[p->in[2]];
-    tsr_head h = {.nq = s->nq, .nk = s->nk, .width = p->d, .causal = s->causal,
+    tsr_head h = {.nk = g->nk, .width = p->d, .spans = spans, .n_spans = g->n,
                   .q_type = q->dtype, .k_type = k->dtype, .v_type = v->dtype,
                   .q_row = p->row[0], .k_row = p->row[1], .v_row = p->row[2]};
     h.scale = p->a->scale > 0.0f ? p->a->scale : 1.0f / sqrtf((float)p->d);
-    h.q = element(q, s->q * p->row[0] + p->column[0] + at);
-    h.k = element(k, s->k * p->row[1] + p->column[1] + at);
-    h.v = element(v, s->k * p->row[2] + p->column[2] + at);
+    h.q = element(q, p->column[0] + at);
+    h.k = element(k, g->k * p->row[1] + p->column[1] + at);
+    h.v = element(v, g->k * p->row[2] + p->column[2] + at);
     return h;
 }
 
-/* Zero the rows of `o` in no segment. */
-static void clear_outside(const tsr_operand *o, const tsr_operand *offsets, size_t segments)
+/* Zero columns [column, column + width) of rows [first, end). */
+static void clear_rows(const tsr_operand *o, size_t first, size_t end, size_t column, size_t width)
 {
-    size_t rows = tsr_rows(o), row_bytes = tsr_width(o) * tsr_dtype_bytes(o->dtype);
-    size_t first = segment_start(offsets, 0, rows), last = segment_start(offsets, segments, rows);
-    if (!o->data)
-        return;
-    memset(o->data, 0, first * row_bytes);
-    memset((char *)o->data + last * row_bytes, 0, (rows - last) * row_bytes);
+    size_t row = tsr_width(o), bytes = tsr_dtype_bytes(o->dtype);
+    for (size_t i = first; o->data && i < end; i++)
+        memset((char *)o->data + (i * row + column) * bytes, 0, width * bytes);
 }
 
 static const tsr_kernels *kernels_of(const tsr_op_call *c)
@@ -210,11 +315,13 @@ static const tsr_kernels *kernels_of(const tsr_op_call *c)
     return c->precision == TSR_PRECISION_BF16 ? tsr_kernels_get_bf16() : tsr_kernels_get();
 }
 
-/* --- forward: an item is one head of a segment, or of QUERIES rows of a sequence ------------------ */
+/* --- forward: an item is one head of a group, or of QUERIES rows of a sequence -------------------- */
 
 static size_t attention_items(const tsr_op_call *c)
 {
     attention_plan p = plan_of(c);
+    if (c->phase == 0)
+        return p.segments ? 1 : 0;
     if (p.segments)
         return p.batch * p.heads + 1;
     return p.batch * p.heads * tsr_pieces(p.nq, QUERIES);
@@ -223,30 +330,42 @@ static size_t attention_items(const tsr_op_call *c)
 static size_t attention_scratch(const tsr_op_call *c)
 {
     attention_plan p = plan_of(c);
-    return kernels_of(c)->attend_scratch(p.nq, p.nk, p.d);
+    return kernels_of(c)->attend_scratch(p.nk, p.d);
+}
+
+static void run_head(const tsr_op_call *c, const attention_plan *p, tsr_head *h, size_t head,
+                     void *scratch)
+{
+    h->o_type = c->out[0].dtype;
+    h->o_row = p->width;
+    h->o = (void *)(uintptr_t)element(&c->out[0], head * p->d);
+    kernels_of(c)->attend(h, scratch);
 }
 
 static void attention_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     attention_plan p = plan_of(c);
-    size_t blocks = p.segments ? 1 : tsr_pieces(p.nq, QUERIES), block = item % blocks;
-    size_t s = item / blocks / p.heads, head = item / blocks % p.heads;
-    if (s >= p.batch) {
-        clear_outside(&c->out[0], &c->in[IN_Q_OFFSETS], p.batch);
-        return;
+    const table *t = c->work;
+    if (c->phase == 0) {
+        make_table(c, &p, 0);
+    } else if (p.segments && item == p.batch * p.heads) {
+        clear_rows(&c->out[0], 0, t->q_first, 0, p.width);
+        clear_rows(&c->out[0], t->q_end, p.nq, 0, p.width);
+    } else if (p.segments && item / p.heads < t->n_groups) {
+        const group *g = &t->groups[item / p.heads];
+        tsr_head h = head_of(c, &p, g, t->spans + g->first, item % p.heads);
+        run_head(c, &p, &h, item % p.heads, scratch);
+    } else if (!p.segments) {
+        size_t blocks = tsr_pieces(p.nq, QUERIES), at = item % blocks * QUERIES;
+        size_t s = item / blocks / p.heads, head = item / blocks % p.heads;
+        tsr_head_span x = {.q = s * p.nq + at, .nq = p.nq - at < QUERIES ? p.nq - at : QUERIES,
+                           .nk = p.nk, .at = at, .of = p.nq, .causal = p.a->causal};
+        tsr_head h = head_of(c, &p, &(group){s * p.nk, p.nk, 0, 1}, &x, head);
+        run_head(c, &p, &h, head, scratch);
     }
-    sequence q = sequence_of(c, &p, s);
-    tsr_head h = head_of(c, &p, &q, head);
-    h.o_type = c->out[0].dtype;
-    h.o_row = p.width;
-    h.o = (void *)(uintptr_t)element(&c->out[0], q.q * p.width + head * p.d);
-    h.q_first = block * QUERIES;
-    h.q_count = p.segments || q.nq - h.q_first < QUERIES ? q.nq - h.q_first : QUERIES;
-    if (h.q_count > 0)
-        kernels_of(c)->attend(&h, scratch);
 }
 
-/* --- backward: an item is one head of a segment or sequence --------------------------------------- */
+/* --- backward: an item is one head of a group or sequence ----------------------------------------- */
 
 static tsr_status attention_grad_shape(tsr_op_call *c)
 {
@@ -258,13 +377,15 @@ static tsr_status attention_grad_shape(tsr_op_call *c)
 static size_t attention_grad_items(const tsr_op_call *c)
 {
     attention_plan p = plan_of(c);
+    if (c->phase == 0)
+        return p.segments ? 1 : 0;
     return p.batch * p.heads + (p.segments ? 1 : 0);
 }
 
 static size_t attention_grad_scratch(const tsr_op_call *c)
 {
     attention_plan p = plan_of(c);
-    return kernels_of(c)->attend_grad_scratch(p.nq, p.nk, p.d);
+    return kernels_of(c)->attend_grad_scratch(p.nk, p.d);
 }
 
 static void *gradient_home(const tsr_op_call *c, const attention_plan *p, int part, size_t row,
@@ -275,31 +396,56 @@ static void *gradient_home(const tsr_op_call *c, const attention_plan *p, int pa
     return g->data ? (void *)(uintptr_t)element(g, at) : NULL;
 }
 
+static void grad_head(const tsr_op_call *c, const attention_plan *p, const group *g,
+                      const tsr_head_span *spans, size_t head, void *scratch)
+{
+    tsr_head h = head_of(c, p, g, spans, head);
+    h.go = element(&c->in[IN_GRAD], head * p->d);
+    h.go_type = c->in[IN_GRAD].dtype;
+    h.go_row = p->width;
+    h.gq_type = c->out[p->in[0]].dtype;
+    h.gk_type = c->out[p->in[1]].dtype;
+    h.gv_type = c->out[p->in[2]].dtype;
+    h.gq = gradient_home(c, p, 0, 0, head);
+    h.gk = gradient_home(c, p, 1, g->k, head);
+    h.gv = gradient_home(c, p, 2, g->k, head);
+    h.gq_row = p->row[0];
+    h.gk_row = p->row[1];
+    h.gv_row = p->row[2];
+    kernels_of(c)->attend_grad(&h, scratch);
+}
+
+/* Gradients of what is in no segment. */
+static void clear_outside(const tsr_op_call *c, const attention_plan *p, const table *t)
+{
+    clear_rows(&c->out[p->in[0]], 0, t->q_first, p->column[0], p->width);
+    clear_rows(&c->out[p->in[0]], t->q_end, p->nq, p->column[0], p->width);
+    for (int part = 1; part < 3; part++) {
+        const tsr_operand *o = &c->out[p->in[part]];
+        size_t row = 0;
+        for (size_t i = 0; i < t->n_groups; i++) {
+            clear_rows(o, row, t->groups[i].k, p->column[part], p->width);
+            row = t->groups[i].nk ? t->groups[i].k + t->groups[i].nk : row;
+        }
+        clear_rows(o, row, p->nk, p->column[part], p->width);
+    }
+}
+
 static void attention_grad_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     attention_plan p = plan_of(c);
-    size_t s = item / p.heads, head = item % p.heads;
-    if (s >= p.batch) {
-        clear_outside(&c->out[IN_Q], &c->in[IN_Q_OFFSETS], p.batch);
-        for (int i = 1; i < c->n_out; i++)
-            clear_outside(&c->out[i], key_offsets(c), p.batch);
-        return;
+    const table *t = c->work;
+    size_t s = item / p.heads;
+    if (c->phase == 0) {
+        make_table(c, &p, 1);
+    } else if (p.segments && item == p.batch * p.heads) {
+        clear_outside(c, &p, t);
+    } else if (p.segments && s < t->n_groups) {
+        grad_head(c, &p, &t->groups[s], t->spans + t->groups[s].first, item % p.heads, scratch);
+    } else if (!p.segments) {
+        tsr_head_span x = {.q = s * p.nq, .nq = p.nq, .nk = p.nk, .of = p.nq, .causal = p.a->causal};
+        grad_head(c, &p, &(group){s * p.nk, p.nk, 0, 1}, &x, item % p.heads, scratch);
     }
-    sequence q = sequence_of(c, &p, s);
-    tsr_head h = head_of(c, &p, &q, head);
-    h.go = element(&c->in[IN_GRAD], q.q * p.width + head * p.d);
-    h.go_type = c->in[IN_GRAD].dtype;
-    h.go_row = p.width;
-    h.gq_type = c->out[p.in[0]].dtype;
-    h.gk_type = c->out[p.in[1]].dtype;
-    h.gv_type = c->out[p.in[2]].dtype;
-    h.gq = gradient_home(c, &p, 0, q.q, head);
-    h.gk = gradient_home(c, &p, 1, q.k, head);
-    h.gv = gradient_home(c, &p, 2, q.k, head);
-    h.gq_row = p.row[0];
-    h.gk_row = p.row[1];
-    h.gv_row = p.row[2];
-    kernels_of(c)->attend_grad(&h, scratch);
 }
 
 static void attention_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
@@ -320,6 +466,8 @@ const tsr_op tsr_op_attention = {
     .shape = attention_shape,
     .flops = attention_flops,
     .items = attention_items,
+    .phases = 2,
+    .work = attention_work,
     .scratch = attention_scratch,
     .run = attention_item,
     .backward = attention_backward,
@@ -332,6 +480,8 @@ const tsr_op tsr_op_attention_grad = {
     .shape = attention_grad_shape,
     .flops = attention_grad_flops,
     .items = attention_grad_items,
+    .phases = 2,
+    .work = attention_work,
     .scratch = attention_grad_scratch,
     .run = attention_grad_item,
 };
@@ -341,7 +491,7 @@ static tsr_value attention(tsr_graph *g, const tsr_value qkv[3], attention_mode 
 {
     attention_attr a = {spec->heads, spec->causal, spec->scale, mode};
     tsr_value in[IN_GRAD] = {qkv[0], qkv[1], qkv[2], spec->q_offsets, spec->k_offsets,
-                             spec->causal_segments};
+                             spec->causal_segments, spec->k_begin, spec->k_end};
     tsr_value out;
     return tsr_node(g, &tsr_op_attention, IN_GRAD, in, &a, sizeof a, 1, &out);
 }

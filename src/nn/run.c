@@ -246,6 +246,7 @@ void tsr_exec_report(const tsr_exec *x, size_t node, tsr_node_report *out)
 {
     const tsr_step *s = &x->steps[node];
     const tsr_node_data *n = &x->g->nodes[s->node];
+    double flops = s->idle || !s->op->flops ? s->flops : s->op->flops(&s->call);
     *out = (tsr_node_report){s->op->name, n->label,   node >= x->n_forward,
-                             s->flops,    s->seconds, s->runs};
+                             flops,       s->seconds, s->runs};
 }

@@ -180,7 +180,196 @@ static void norms_refused(void **state)
     }
 }
 
+/* --- segments that share keys --- */
+
+static tsr_value build_ranges(tsr_graph *g, const tsr_value *in)
+{
+    tsr_attention_spec s = TSR_ATTENTION(2);
+    s.q_offsets = in[2], s.k_begin = in[3], s.k_end = in[4], s.causal_segments = in[5];
+    return tsr_cross_attention(g, in[0], in[1], &s);
+}
+
+static tsr_value build_self_ranges(tsr_graph *g, const tsr_value *in)
+{
+    tsr_attention_spec s = TSR_ATTENTION(2);
+    s.q_offsets = in[1], s.k_begin = in[2], s.k_end = in[3], s.causal_segments = in[4];
+    return tsr_self_attention(g, in[0], &s);
+}
+
+/* Shared, in part, in disorder, empty, alone, and rows of keys that nobody sees. */
+#define SEGMENTS 7
+static const int32_t at[SEGMENTS + 1] = {1, 4, 6, 6, 9, 10, 12, 13};
+static const int32_t begin[SEGMENTS] = {4, 4, 0, 0, 9, 2, 6}, end[SEGMENTS] = {8, 8, 3, 3, 12, 5, 6};
+static const int32_t causal[SEGMENTS] = {0, 0, 0, 1, 0, 1, 0};
+
+static void segments_share_keys(void **state)
+{
+    (void)state;
+    gradcheck_input cross[] = {{.ndim = 2, .shape = {15, 12}}, {.ndim = 2, .shape = {13, 24}},
+                               {.ndim = 1, .shape = {SEGMENTS + 1}, .ints = at},
+                               {.ndim = 1, .shape = {SEGMENTS}, .ints = begin},
+                               {.ndim = 1, .shape = {SEGMENTS}, .ints = end},
+                               {.ndim = 1, .shape = {SEGMENTS}, .ints = causal}};
+    gradcheck_input self[] = {{.ndim = 2, .shape = {15, 36}}, cross[2], cross[3], cross[4], cross[5]};
+    gradcheck(6, cross, build_ranges, 0.02f, 2e-4);
+    gradcheck(5, self, build_self_ranges, 0.02f, 2e-4);
+}
+
+/* Each segment gives the bytes it gives alone. */
+static void segments_alone(void **state)
+{
+    (void)state;
+    gradcheck_input in[] = {{.ndim = 2, .shape = {15, 12}}, {.ndim = 2, .shape = {13, 24}},
+                            {.ndim = 1, .shape = {SEGMENTS + 1}, .ints = at},
+                            {.ndim = 1, .shape = {SEGMENTS}, .ints = begin},
+                            {.ndim = 1, .shape = {SEGMENTS}, .ints = end},
+                            {.ndim = 1, .shape = {SEGMENTS}, .ints = causal}};
+    gradcheck_run all, one;
+    gradcheck_open(&all, 6, in, build_ranges);
+    gradcheck_forward(&all);
+    for (int s = 0; s < SEGMENTS; s++) {
+        int32_t rows[] = {at[s], at[s + 1]};
+        gradcheck_input only[] = {in[0], in[1], {.ndim = 1, .shape = {2}, .ints = rows},
+                                  {.ndim = 1, .shape = {1}, .ints = begin + s},
+                                  {.ndim = 1, .shape = {1}, .ints = end + s},
+                                  {.ndim = 1, .shape = {1}, .ints = causal + s}};
+        gradcheck_open(&one, 6, only, build_ranges);
+        gradcheck_forward(&one);
+        const float *a = tsr_exec_value(all.x, all.y), *b = tsr_exec_value(one.x, one.y);
+        for (int i = 0; i < 15 * 12; i++)
+            assert_true(i / 12 >= rows[0] && i / 12 < rows[1] ? a[i] == b[i] : b[i] == 0);
+        gradcheck_close(&one);
+    }
+    gradcheck_close(&all);
+}
+
+/* Any offsets at all stay inside and give finite numbers; the arena is full of NaN around. */
+static void hostile_offsets(void **state)
+{
+    (void)state;
+    tsr_rng r;
+    tsr_rng_init(&r, 17, TSR_RNG_TEST, 0);
+    const int32_t odd[] = {INT32_MIN, -1, 0, 1, 5, 12, 13, 14, 15, 16, 1000, INT32_MAX};
+    gradcheck_input in[] = {{.ndim = 2, .shape = {15, 12}}, {.ndim = 2, .shape = {13, 24}},
+                            {.ndim = 1, .shape = {SEGMENTS + 1}, .ints = at},
+                            {.ndim = 1, .shape = {SEGMENTS}, .ints = begin},
+                            {.ndim = 1, .shape = {SEGMENTS}, .ints = end},
+                            {.ndim = 1, .shape = {SEGMENTS}, .ints = causal}};
+    gradcheck_run c;
+    gradcheck_open(&c, 6, in, build_ranges);
+    for (int round = 0; round < 300; round++) {
+        for (int i = 2; i < 6; i++)
+            for (size_t k = 0; k < c.count[i]; k++)
+                ((int32_t *)tsr_exec_input(c.x, c.in[i]))[k] = odd[tsr_rng_below(&r, 12)];
+        gradcheck_forward(&c);
+        for (size_t i = 0; i < c.outputs; i++)
+            assert_true(isfinite(((const float *)tsr_exec_value(c.x, c.y))[i]));
+        for (int k = 0; k < 2; k++)
+            for (size_t i = 0; i < c.count[k]; i++)
+                assert_true(isfinite(gradcheck_grad(&c, k)[i]));
+    }
+    gradcheck_close(&c);
+}
+
+static void ranges_refused(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        tsr_graph *g;
+        tsr_attention_spec s = TSR_ATTENTION(2);
+        assert_ok(tsr_graph_create(NULL, TSR_PRECISION_FP32, &g));
+        tsr_value q = tsr_input(g, "q", TSR_F32, 2, (size_t[]){4, 8});
+        tsr_value kv = tsr_input(g, "kv", TSR_F32, 2, (size_t[]){4, 16});
+        tsr_value three = tsr_input(g, "three", TSR_I32, 1, (size_t[]){3});
+        tsr_value two = tsr_input(g, "two", TSR_I32, 1, (size_t[]){2});
+        s.q_offsets = i == 1 ? TSR_NONE : three;
+        s.k_offsets = i == 2 ? three : TSR_NONE;
+        s.k_begin = two;
+        s.k_end = i == 3 ? TSR_NONE : two;
+        (void)tsr_cross_attention(g, q, kv, &s);
+        if (i == 0)
+            assert_ok(tsr_graph_check(g));
+        else
+            assert_fails(TSR_EMISMATCH, tsr_graph_check(g));
+        tsr_graph_destroy(g);
+    }
+}
+
 /* --- caches --- */
+
+/* Two sequences of a causal layer: qkv [rows, 48], of a cache that grows or of all rows at once. */
+#define STEPS 37
+typedef struct decoder {
+    tsr_graph *g;
+    tsr_exec *x;
+    tsr_value in, out, ids, begin, end;
+} decoder;
+
+static decoder open_decoder(tsr_params *ps, tsr_precision precision, int cached)
+{
+    decoder d;
+    tsr_attention_spec s = TSR_ATTENTION(2);
+    assert_ok(tsr_graph_create(ps, precision, &d.g));
+    d.in = tsr_input(d.g, "x", TSR_F32, 2, (size_t[]){cached ? 2 : 2 * STEPS, 32});
+    s.q_offsets = d.end = tsr_input(d.g, "offsets", TSR_I32, 1, (size_t[]){3});
+    tsr_value q = tsr_linear(d.g, d.in, tsr_weight(d.g, "q"), TSR_NONE, TSR_ACT_NONE);
+    tsr_value kv = tsr_linear(d.g, d.in, tsr_weight(d.g, "kv"), TSR_NONE, TSR_ACT_NONE);
+    s.causal = !cached;
+    if (cached) {
+        tsr_value cache = tsr_input(d.g, "cache", TSR_F32, 2, (size_t[]){2 * STEPS, 64});
+        d.ids = tsr_input(d.g, "ids", TSR_I32, 1, (size_t[]){2});
+        s.k_begin = d.begin = tsr_input(d.g, "begin", TSR_I32, 1, (size_t[]){2});
+        s.k_end = d.end = tsr_input(d.g, "end", TSR_I32, 1, (size_t[]){2});
+        kv = tsr_put_rows(d.g, cache, kv, d.ids);
+    }
+    d.out = tsr_cross_attention(d.g, q, kv, &s);
+    tsr_graph_output(d.g, d.out);
+    assert_ok(tsr_graph_check(d.g));
+    assert_ok(tsr_exec_create(d.g, &d.x));
+    tsr_exec_poison(d.x, 1);
+    memcpy(tsr_exec_input(d.x, s.q_offsets), cached ? (int32_t[]){0, 1, 2} : (int32_t[]){0, STEPS, 2 * STEPS},
+           12);
+    if (cached)
+        memcpy(tsr_exec_input(d.x, d.begin), (int32_t[]){0, STEPS}, 8);
+    return d;
+}
+
+/* One row of each sequence at a time gives the bytes of all rows at once. */
+static void growing_sequences(void **state)
+{
+    (void)state;
+    for (int p = TSR_PRECISION_FP32; p <= TSR_PRECISION_BF16; p++) {
+        tsr_params *ps;
+        tsr_param *w;
+        assert_ok(tsr_params_create(&ps));
+        assert_ok(tsr_params_add(ps, "q", 0, 2, (size_t[]){32, 32}, &w));
+        tsr_param_init(w, TSR_INIT_NORMAL, 0.3f, 1);
+        assert_ok(tsr_params_add(ps, "kv", 0, 2, (size_t[]){64, 32}, &w));
+        tsr_param_init(w, TSR_INIT_NORMAL, 0.3f, 2);
+        decoder all = open_decoder(ps, (tsr_precision)p, 0), step = open_decoder(ps, (tsr_precision)p, 1);
+        float *x = tsr_exec_input(all.x, all.in);
+        gradcheck_random(x, 2 * STEPS * 32, 3);
+        assert_ok(tsr_exec_run(all.x));
+        const float *want = tsr_exec_value(all.x, all.out);
+        for (int32_t i = 0; i < STEPS; i++) {
+            for (int s = 0; s < 2; s++) {
+                memcpy((float *)tsr_exec_input(step.x, step.in) + s * 32, x + (s * STEPS + i) * 32,
+                       32 * sizeof *x);
+                ((int32_t *)tsr_exec_input(step.x, step.ids))[s] = s * STEPS + i;
+                ((int32_t *)tsr_exec_input(step.x, step.end))[s] = s * STEPS + i + 1;
+            }
+            assert_ok(tsr_exec_run(step.x));
+            const float *have = tsr_exec_value(step.x, step.out);
+            for (int s = 0; s < 2; s++)
+                assert_memory_equal(have + s * 32, want + (s * STEPS + i) * 32, 32 * sizeof *x);
+        }
+        tsr_exec_destroy(all.x);
+        tsr_exec_destroy(step.x);
+        tsr_graph_destroy(all.g);
+        tsr_graph_destroy(step.g);
+        tsr_params_destroy(ps);
+    }
+}
 
 static void rows_put(void **state)
 {
@@ -227,7 +416,12 @@ int main(void)
         cmocka_unit_test(nll_values),
         cmocka_unit_test(norms_of_heads),
         cmocka_unit_test(norms_refused),
+        cmocka_unit_test(segments_share_keys),
+        cmocka_unit_test(segments_alone),
+        cmocka_unit_test(hostile_offsets),
+        cmocka_unit_test(ranges_refused),
         cmocka_unit_test(rows_put),
+        cmocka_unit_test(growing_sequences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

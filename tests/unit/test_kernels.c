@@ -275,41 +275,40 @@ static void products_of_odd_sizes(void **state)
     tsr_free(c);
 }
 
-/* Attention by the formula, in double; also gradients of sum(go * o). */
-static void exact_attention(const tsr_head *h, double *o, double *gq, double *gk, double *gv)
+/* Attention of one query by the formula, in double; adds its gradients of sum(go * o). */
+static void exact_query(const tsr_head *h, const tsr_head_span *x, size_t at, double *const out[4])
 {
-    const float *q = h->q, *k = h->k, *v = h->v, *go = h->go;
-    size_t w = h->width;
-    double *p, *gp;
+    size_t i = x->q + at, w = h->width;
+    const float *q = (const float *)h->q + i * h->q_row, *go = (const float *)h->go + i * h->go_row;
+    const float *k = h->k, *v = h->v;
+    double *p, *gp, sum = 0, mean = 0;
     assert_ok(tsr_alloc(&p, h->nk, sizeof *p));
     assert_ok(tsr_alloc(&gp, h->nk, sizeof *gp));
-    for (size_t i = 0; i < h->nq; i++) {
-        double sum = 0, mean = 0;
-        for (size_t j = 0; j < h->nk; j++) {
-            double s = 0;
-            int seen = !h->causal || (long)j <= (long)i + (long)h->nk - (long)h->nq;
-            for (size_t c = 0; c < w; c++)
-                s += (double)q[i * h->q_row + c] * k[j * h->k_row + c];
-            p[j] = seen ? exp(s * h->scale) : 0.0;
-            sum += p[j];
-        }
-        for (size_t j = 0; j < h->nk; j++) {
-            p[j] = sum > 0 ? p[j] / sum : 0.0;
-            gp[j] = 0;
-            for (size_t c = 0; c < w; c++) {
-                o[i * w + c] += p[j] * v[j * h->v_row + c];
-                gp[j] += (double)go[i * h->go_row + c] * v[j * h->v_row + c];
-                gv[j * w + c] += p[j] * go[i * h->go_row + c];
-            }
-            mean += p[j] * gp[j];
-        }
-        for (size_t j = 0; j < h->nk; j++)
-            for (size_t c = 0; c < w; c++) {
-                double g = p[j] * (gp[j] - mean) * h->scale;
-                gq[i * w + c] += g * k[j * h->k_row + c];
-                gk[j * w + c] += g * q[i * h->q_row + c];
-            }
+    for (size_t j = 0; j < h->nk; j++) {
+        double s = 0;
+        int seen = j >= x->k && j < x->k + x->nk &&
+                   (!x->causal ||
+                    (long)(j - x->k) <= (long)(x->at + at) + (long)x->nk - (long)x->of);
+        for (size_t c = 0; c < w; c++)
+            s += (double)q[c] * k[j * h->k_row + c];
+        p[j] = seen ? exp(s * h->scale) : 0.0;
+        sum += p[j];
     }
+    for (size_t j = 0; j < h->nk; j++) {
+        p[j] = sum > 0 ? p[j] / sum : 0.0;
+        for (size_t c = 0; c < w; c++) {
+            out[0][i * w + c] += p[j] * v[j * h->v_row + c];
+            gp[j] += (double)go[c] * v[j * h->v_row + c];
+            out[3][j * w + c] += p[j] * go[c];
+        }
+        mean += p[j] * gp[j];
+    }
+    for (size_t j = 0; j < h->nk; j++)
+        for (size_t c = 0; c < w; c++) {
+            double g = p[j] * (gp[j] - mean) * h->scale;
+            out[1][i * w + c] += g * k[j * h->k_row + c];
+            out[2][j * w + c] += g * q[c];
+        }
     tsr_free(p);
     tsr_free(gp);
 }
@@ -322,7 +321,8 @@ static void expect_close(const float *got, const double *want, size_t n, double 
 }
 
 /* Bounds of the result and of gradients: by table, a float32 or a bf16 one. */
-static void check_attention(const tsr_kernels *k, size_t nq, size_t nk, size_t w, int causal)
+static void check_spans(const tsr_kernels *k, size_t nq, size_t nk, size_t w,
+                        const tsr_head_span *spans, size_t n_spans)
 {
     int tiles = strcmp(k->name, "amx") == 0;
     double bound = tiles ? 0.04 : 3e-6, grad_bound = tiles ? 0.04 : 1e-5;
@@ -333,17 +333,20 @@ static void check_attention(const tsr_kernels *k, size_t nq, size_t nk, size_t w
     assert_ok(tsr_alloc(&want, (2 * nq + 2 * nk) * w + 1, sizeof *want));
     fill(x, (nq + 2 * nk) * w, 13, 1.0f);
     fill(y + nq * w, nq * w, 14, 1.0f);
-    tsr_head h = {.nq = nq, .nk = nk, .width = w, .scale = 1.0f / sqrtf((float)w),
-                  .causal = causal, .q = x, .k = x + nq * w,
-                  .v = x + (nq + nk) * w, .q_row = w, .k_row = w, .v_row = w, .q_count = nq, .o = y,
+    tsr_head h = {.spans = spans, .n_spans = n_spans, .nk = nk, .width = w,
+                  .scale = 1.0f / sqrtf((float)w), .q = x, .k = x + nq * w,
+                  .v = x + (nq + nk) * w, .q_row = w, .k_row = w, .v_row = w, .o = y,
                   .o_row = w, .go = y + nq * w, .go_row = w, .gq = y + 2 * nq * w, .gq_row = w,
                   .gk = gk, .gk_row = w, .gv = gv, .gv_row = w};
-    assert_ok(tsr_alloc(&scratch, k->attend_scratch(nq, nk, w), 1));
+    assert_ok(tsr_alloc(&scratch, k->attend_scratch(nk, w), 1));
     k->attend(&h, scratch);
     tsr_free(scratch);
-    assert_ok(tsr_alloc(&scratch, k->attend_grad_scratch(nq, nk, w), 1));
+    assert_ok(tsr_alloc(&scratch, k->attend_grad_scratch(nk, w), 1));
     k->attend_grad(&h, scratch);
-    exact_attention(&h, want, want + nq * w, want + 2 * nq * w, want + (2 * nq + nk) * w);
+    for (size_t j = 0; j < n_spans; j++)
+        for (size_t i = 0; i < spans[j].nq; i++)
+            exact_query(&h, &spans[j], i, (double *[]){want, want + nq * w, want + 2 * nq * w,
+                                                       want + (2 * nq + nk) * w});
     expect_close(y, want, nq * w, bound);
     expect_close(h.gq, want + nq * w, nq * w, grad_bound);
     expect_close(gk, want + 2 * nq * w, nk * w, 2 * grad_bound);
@@ -352,6 +355,24 @@ static void check_attention(const tsr_kernels *k, size_t nq, size_t nk, size_t w
     tsr_free(want);
     tsr_free(x);
     tsr_free(y);
+}
+
+static void check_attention(const tsr_kernels *k, size_t nq, size_t nk, size_t w, int causal)
+{
+    check_spans(k, nq, nk, w,
+                &(tsr_head_span){.nq = nq, .nk = nk, .of = nq, .causal = causal}, 1);
+}
+
+/* Sequences that share keys, wholly and in part, and one that sees none. */
+static void check_shared(const tsr_kernels *k)
+{
+    const tsr_head_span spans[] = {{.nq = 30, .nk = 100, .of = 30},
+                                   {.q = 30, .nq = 5, .k = 7, .nk = 13, .of = 5, .causal = 1},
+                                   {.q = 35, .nq = 70, .k = 40, .nk = 60, .of = 80, .causal = 1},
+                                   {.q = 105, .nq = 2, .k = 99, .nk = 1, .of = 2},
+                                   {.q = 107, .nq = 3, .k = 50, .nk = 0, .of = 3}};
+    check_spans(k, 110, 100, 64, spans, 5);
+    check_spans(k, 110, 100, 24, spans, 5);
 }
 
 static void attention_forward_and_backward(void **state)
@@ -365,6 +386,7 @@ static void attention_forward_and_backward(void **state)
         check_attention(k, 3, 66, 128, 1);
         check_attention(k, 66, 3, 16, 1);
         check_attention(k, 2, 0, 8, 0);
+        check_shared(k);
     }
 }
 
@@ -379,6 +401,7 @@ static void attention_in_bf16(void **state)
     check_attention(k, 3, 66, 128, 1);
     check_attention(k, 66, 3, 33, 1);
     check_attention(k, 2, 0, 8, 0);
+    check_shared(k);
 }
 
 /* Inputs and outputs stored as bf16 give the result of the rounded inputs, rounded. */
@@ -398,9 +421,10 @@ static void attention_of_bf16_storage(void **state)
         const tsr_kernels *k = level < 3 ? tsr_kernels_at(level) : tsr_kernels_get_bf16();
         if (!k)
             continue;
-        tsr_head h = {.nq = N, .nk = N, .width = W, .scale = 0.2f, .q = x, .k = x + W, .v = x + 2 * W,
-                      .q_row = ROW, .k_row = ROW, .v_row = ROW, .q_count = N, .o = y, .o_row = W};
-        assert_ok(tsr_alloc(&scratch, k->attend_scratch(N, N, W), 1));
+        tsr_head_span span = {.nq = N, .nk = N, .of = N};
+        tsr_head h = {.spans = &span, .n_spans = 1, .nk = N, .width = W, .scale = 0.2f, .q = x,
+                      .k = x + W, .v = x + 2 * W, .q_row = ROW, .k_row = ROW, .v_row = ROW, .o = y, .o_row = W};
+        assert_ok(tsr_alloc(&scratch, k->attend_scratch(N, W), 1));
         k->attend(&h, scratch);
         h.q = hx, h.k = hx + W, h.v = hx + 2 * W, h.o = hy;
         h.q_type = h.k_type = h.v_type = h.o_type = TSR_BF16;

@@ -59,6 +59,7 @@ static tsr_params *make_params(void)
     add_weight(ps, "a", WORDS, WIDTH);
     add_weight(ps, "b", 77, WIDTH);
     add_weight(ps, "mask", WIDTH, 0);
+    add_weight(ps, "head", WIDTH / HEADS, 0);
     assert_ok(tsr_params_need_grads(ps));
     return ps;
 }
@@ -118,7 +119,11 @@ static tsr_value decoder_rows(net *n)
                 tsr_add(g, tsr_fill_like(g, 0.0f, n->in[NOISE]), weight(g, "mask")));
     self.q_offsets = n->in[DEC_AT];
     self.causal = 1;
-    y = tsr_add(g, y, linear(g, tsr_self_attention(g, linear(g, norm(g, y), "qkv"), &self), "proj"));
+    tsr_value qkv = tsr_head_norm(
+        g, linear(g, norm(g, y), "qkv"),
+        &(tsr_head_norm_spec){.parts = 3, .normed = 2, .heads = HEADS, .eps = 1e-6f,
+                              .weight = {weight(g, "head"), TSR_NONE}, .bias = {TSR_NONE, weight(g, "head")}});
+    y = tsr_add(g, y, linear(g, tsr_self_attention(g, qkv, &self), "proj"));
     cross.q_offsets = n->in[DEC_AT];
     cross.k_offsets = n->in[ENC_AT];
     y = tsr_add(g, y, linear(g, tsr_cross_attention(g, linear(g, norm(g, y), "q"),
@@ -147,8 +152,8 @@ static net make_net(tsr_params *ps, const sizes *s, int heads, tsr_precision pre
     n.loss = tsr_softmax_cross_entropy(g, a, n.in[IDS_A], TSR_NONE);
     if (heads > 1) {
         tsr_value b = linear(g, tsr_embedding(g, n.states, n.in[PICK_B]), "b");
-        tsr_value w = tsr_softmax_cross_entropy(g, b, n.in[IDS_B], n.in[WEIGHTS_B]);
-        n.loss = tsr_add(g, n.loss, w);
+        tsr_value w = tsr_softmax_nll(g, b, n.in[IDS_B], n.in[WEIGHTS_B], NULL);
+        n.loss = tsr_add(g, n.loss, tsr_scale(g, w, 0.01f));
     }
     n.loss = tsr_add(g, n.loss, tsr_scale(g, tsr_mse(g, n.states, n.in[NOISE], TSR_NONE), 0.1f));
     tsr_value sum = tsr_reshape(g, n.square, 2, (size_t[]){WIDTH, 1});
