@@ -187,9 +187,12 @@ static tsr_status encode(const run *r, const sample *s, size_t modality, int lan
     tsr_tokens *tokens;
     TSR_TRY(tsr_alloc(&tokens, m->crops, sizeof *tokens));
     tsr_status st = encode_crops(r, s, modality, lane, in, tokens);
-    if (st == TSR_OK)
+    int full = 0; /* a disk without room is no fault of the sample */
+    if (st == TSR_OK) {
         st = tsr_shard_writer_put(r->writers[modality], s->row, tokens);
-    if (st != TSR_OK && !stops(st))
+        full = st == TSR_EIO;
+    }
+    if (st != TSR_OK && !stops(st) && !full)
         st = record(r, modality, s, path, tsr_error());
     for (uint32_t c = 0; c < m->crops; c++)
         tsr_tokens_clear(&tokens[c]);
@@ -294,7 +297,9 @@ static tsr_status open_writers(run *r, tsr_task_meter *meter, int *work)
                                .shard = r->s->number,
                                .samples = r->s->samples,
                                .crops = m->crops};
-        TSR_TRY(tsr_shard_writer_create(&info, &r->writers[i]));
+        TSR_TRY(tsr_space_has_codes(&info.space)
+                    ? tsr_shard_writer_create(&info, &r->writers[i])
+                    : tsr_shard_writer_create_aside(&info, t->output, &r->writers[i]));
         *work = 1;
     }
     return TSR_OK;

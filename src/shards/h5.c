@@ -314,7 +314,7 @@ tsr_status tsr_h5_put(hid_t file, const char *name, hid_t type, int ndim, const 
     if (st == TSR_OK) {
         made = H5Dcreate2(file, name, type, space, H5P_DEFAULT, plan, H5P_DEFAULT);
         H5Pclose(plan);
-        if (made < 0 || (count && H5Dwrite(made, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
+        if (made < 0 || (count && data && H5Dwrite(made, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
             st = tsr_h5_fail(TSR_EIO, path, "a dataset could not be written");
     }
     H5Sclose(space);
@@ -322,5 +322,23 @@ tsr_status tsr_h5_put(hid_t file, const char *name, hid_t type, int ndim, const 
         H5Dclose(made);
     else if (set)
         *set = made;
+    return st;
+}
+
+tsr_status tsr_h5_put_rows(hid_t set, hid_t type, int ndim, const uint64_t *dims,
+                           const uint64_t range[2], const void *data, const char *path)
+{
+    hsize_t from[TSR_H5_DIMS] = {range[0]}, size[TSR_H5_DIMS] = {range[1]};
+    for (int i = 1; i < ndim; i++)
+        size[i] = dims[i];
+    hid_t space = H5Dget_space(set), mem = H5Screate_simple(ndim, size, NULL);
+    int bad = space < 0 || mem < 0 ||
+              H5Sselect_hyperslab(space, H5S_SELECT_SET, from, NULL, size, NULL) < 0 ||
+              H5Dwrite(set, type, mem, space, H5P_DEFAULT, data) < 0;
+    tsr_status st = bad ? tsr_h5_fail(TSR_EIO, path, "rows could not be written") : TSR_OK;
+    if (space >= 0)
+        H5Sclose(space);
+    if (mem >= 0)
+        H5Sclose(mem);
     return st;
 }

@@ -64,9 +64,14 @@ TSR_USE tsr_status tsr_h5_get_pair(hid_t loc, const char *name, const char *path
 TSR_USE tsr_status tsr_h5_get_text(hid_t loc, const char *name, const char *path, char *out,
                                    size_t cap);
 
-/* Write a whole dataset; *set is open on success when asked for (H5Dclose), else closed. */
+/* Write a whole dataset; *set is open on success when asked for (H5Dclose), else closed. data NULL:
+ * make it only, tsr_h5_put_rows fills it. */
 TSR_USE tsr_status tsr_h5_put(hid_t file, const char *name, hid_t type, int ndim,
                               const uint64_t *dims, const void *data, const char *path, hid_t *set);
+
+/* Write rows [start, start + count) of the first dimension of a dataset of this shape. */
+TSR_USE tsr_status tsr_h5_put_rows(hid_t set, hid_t type, int ndim, const uint64_t *dims,
+                                   const uint64_t range[2], const void *data, const char *path);
 
 /* A dataset of unsigned or signed integers or fixed strings, checked: a hard link, data in this
  * file, no virtual storage. */

@@ -38,17 +38,24 @@ typedef struct tsr_shard_stats {
 /* "rgb-00003.h5"; release with tsr_free. */
 TSR_USE tsr_status tsr_shard_name(const char *modality, uint32_t shard, char **out);
 
-/* --- writing: collects rows in memory, then writes the file in one go --- */
+/* --- writing: collects rows in memory (or aside), then writes the file in one go --- */
 
 typedef struct tsr_shard_writer tsr_shard_writer;
 
 /* Every row begins as missing. Errors: TSR_EARG, TSR_ELIMIT, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_shard_writer_create(const tsr_shard_info *info, tsr_shard_writer **out);
+
+/* The same with the rows in a nameless file in `folder` instead of memory: for pictures, which are a
+ * hundred times the size of tokens. Grids and patches only. The sealed bytes do not differ.
+ * Errors   also TSR_EARG for sequences, TSR_EIO. */
+TSR_USE tsr_status tsr_shard_writer_create_aside(const tsr_shard_info *info, const char *folder,
+                                                 tsr_shard_writer **out);
 void tsr_shard_writer_destroy(tsr_shard_writer *w);
 
 /* Tokens of all crops of sample `row`, copied. Safe from several threads for different rows.
  * tokens  [info.crops]; grids, patches: count = height * width * levels each
- * Errors   TSR_EARG wrong count or an id that is not below the codebook size, TSR_ENOMEM. */
+ * Errors   TSR_EARG wrong count or an id that is not below the codebook size, TSR_ENOMEM, TSR_EIO
+ *          when rows are spooled and the disk is full. */
 TSR_USE tsr_status tsr_shard_writer_put(tsr_shard_writer *w, uint64_t row,
                                         const tsr_tokens *tokens);
 

@@ -8,19 +8,62 @@
 #include "shards/h5.h"
 #include "shards/layout.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+
+#define SPOOL_BYTES ((size_t)16 << 20) /* read back at once */
 
 struct tsr_shard_writer {
     tsr_shard_info info;
     size_t row_ids, id_bytes;
     unsigned char *present;
     char **reason;      /* [samples] */
-    char *grid;         /* grids, patches: [samples, crops, row_ids], stored type */
+    int fixed;          /* 1: every row has row_ids ids: grids, patches */
+    char *grid;         /* fixed rows: [samples, crops, row_ids], stored type; NULL when spooled */
+    int spool;          /* file with the same contents, or -1 */
     tsr_tokens *ragged; /* sequences: [samples * crops] */
 };
 
-tsr_status tsr_shard_writer_create(const tsr_shard_info *info, tsr_shard_writer **out)
+/* Bytes of all crops of a sample. */
+static size_t row_bytes(const tsr_shard_writer *w)
+{
+    return w->info.crops * w->row_ids * w->id_bytes;
+}
+
+static tsr_status spool_failure(const tsr_shard_writer *w, const char *what)
+{
+    TSR_FAIL(TSR_EIO, "modality %s: rows set aside could not be %s: %s", w->info.space.modality,
+             what, strerror(errno));
+}
+
+static tsr_status open_spool(tsr_shard_writer *w, const char *folder)
+{
+    char *name = NULL, *path = NULL, *temp = NULL;
+    tsr_status st = TSR_OK;
+    if (!w->fixed)
+        TSR_FAIL(TSR_EARG, "modality %s: rows of a sequence cannot be set aside",
+                 w->info.space.modality);
+    TSR_GO(tsr_shard_name(w->info.space.modality, w->info.shard, &name));
+    TSR_GO(tsr_path_join(&path, folder, name));
+    TSR_GO(tsr_file_temp_name(path, &temp));
+    w->spool = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (w->spool < 0)
+        TSR_GOFAIL(TSR_EIO, "%s: cannot be made: %s", temp, strerror(errno));
+    unlink(temp);
+    /* Rows that nobody writes read as 0. */
+    if (ftruncate(w->spool, (off_t)(w->info.samples * row_bytes(w))) != 0)
+        TSR_GO(spool_failure(w, "given room"));
+out:
+    tsr_free(name);
+    tsr_free(path);
+    tsr_free(temp);
+    return st;
+}
+
+/* `folder` NULL: rows in memory. */
+static tsr_status create(const tsr_shard_info *info, const char *folder, tsr_shard_writer **out)
 {
     TSR_TRY(tsr_shard_info_check(info, info->space.modality));
     tsr_status st = TSR_OK;
@@ -28,21 +71,35 @@ tsr_status tsr_shard_writer_create(const tsr_shard_info *info, tsr_shard_writer 
     size_t rows = info->samples * info->crops, ids;
     TSR_TRY(tsr_alloc(&w, 1, sizeof *w));
     w->info = *info;
+    w->spool = -1;
+    w->fixed = info->space.layout != TSR_LAYOUT_SEQUENCE;
     w->row_ids = tsr_grid_ids(&info->space);
     w->id_bytes = tsr_id_bytes(&info->space);
+    TSR_GO(tsr_mul_size(rows, w->row_ids, &ids));
     TSR_GO(tsr_alloc(&w->present, info->samples, 1));
     TSR_GO(tsr_alloc(&w->reason, info->samples, sizeof *w->reason));
-    if (info->space.layout == TSR_LAYOUT_SEQUENCE) {
-        TSR_GO(tsr_alloc(&w->ragged, rows, sizeof *w->ragged));
-    } else {
-        TSR_GO(tsr_mul_size(rows, w->row_ids, &ids));
+    if (folder)
+        TSR_GO(open_spool(w, folder));
+    else if (w->fixed)
         TSR_GO(tsr_alloc(&w->grid, ids, w->id_bytes));
-    }
+    else
+        TSR_GO(tsr_alloc(&w->ragged, rows, sizeof *w->ragged));
     *out = w;
     w = NULL;
 out:
     tsr_shard_writer_destroy(w);
     return st;
+}
+
+tsr_status tsr_shard_writer_create(const tsr_shard_info *info, tsr_shard_writer **out)
+{
+    return create(info, NULL, out);
+}
+
+tsr_status tsr_shard_writer_create_aside(const tsr_shard_info *info, const char *folder,
+                                         tsr_shard_writer **out)
+{
+    return create(info, folder, out);
 }
 
 void tsr_shard_writer_destroy(tsr_shard_writer *w)
@@ -53,6 +110,8 @@ void tsr_shard_writer_destroy(tsr_shard_writer *w)
         tsr_free(w->reason[i]);
     for (size_t i = 0; w->ragged && i < w->info.samples * w->info.crops; i++)
         tsr_tokens_clear(&w->ragged[i]);
+    if (w->spool >= 0)
+        close(w->spool);
     tsr_free(w->present);
     tsr_free(w->reason);
     tsr_free(w->grid);
@@ -78,11 +137,11 @@ static void narrow(const uint32_t *ids, size_t n, size_t id_bytes, char *into)
 static tsr_status check_row(const tsr_shard_writer *w, uint64_t row, const tsr_tokens *t)
 {
     const tsr_token_space *s = &w->info.space;
-    size_t limit = w->grid ? w->row_ids : TSR_SHARD_MAX_ROW;
-    if (t->count > limit || (w->grid && t->count != limit))
+    size_t limit = w->fixed ? w->row_ids : TSR_SHARD_MAX_ROW;
+    if (t->count > limit || (w->fixed && t->count != limit))
         TSR_FAIL(TSR_EARG, "modality %s: row %llu has %zu ids where %zu are %s", s->modality,
                  (unsigned long long)row, t->count, limit,
-                 w->grid ? "expected" : "the most");
+                 w->fixed ? "expected" : "the most");
     for (size_t i = 0; i < t->count; i++)
         if (t->ids[i] >= s->codebook_size)
             TSR_FAIL(TSR_EARG, "modality %s: row %llu has id %u, the codebook has %u codes",
@@ -102,21 +161,48 @@ static tsr_status check_free(const tsr_shard_writer *w, uint64_t row)
     return TSR_OK;
 }
 
+static tsr_status put_fixed(tsr_shard_writer *w, uint64_t row, const tsr_tokens *tokens)
+{
+    size_t bytes = row_bytes(w), one = w->row_ids * w->id_bytes, done = 0;
+    char *to = NULL;
+    tsr_status st = TSR_OK;
+    if (w->grid)
+        to = w->grid + row * bytes;
+    else
+        TSR_TRY(tsr_alloc(&to, bytes, 1));
+    for (uint32_t c = 0; c < w->info.crops; c++)
+        narrow(tokens[c].ids, w->row_ids, w->id_bytes, to + c * one);
+    while (!w->grid && done < bytes) {
+        ssize_t n = pwrite(w->spool, to + done, bytes - done, (off_t)(row * bytes + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            TSR_GO(spool_failure(w, "written"));
+        done += (size_t)n;
+    }
+out:
+    if (!w->grid)
+        tsr_free(to);
+    return st;
+}
+
+static tsr_status put_ragged(tsr_shard_writer *w, uint64_t row, const tsr_tokens *tokens)
+{
+    for (uint32_t c = 0; c < w->info.crops; c++) {
+        tsr_tokens *to = &w->ragged[(size_t)row * w->info.crops + c];
+        TSR_TRY(tsr_tokens_init(to, tokens[c].count));
+        if (tokens[c].count)
+            memcpy(to->ids, tokens[c].ids, tokens[c].count * sizeof *tokens[c].ids);
+    }
+    return TSR_OK;
+}
+
 tsr_status tsr_shard_writer_put(tsr_shard_writer *w, uint64_t row, const tsr_tokens *tokens)
 {
     TSR_TRY(check_free(w, row));
     for (uint32_t c = 0; c < w->info.crops; c++)
         TSR_TRY(check_row(w, row, &tokens[c]));
-    for (uint32_t c = 0; c < w->info.crops; c++) {
-        size_t at = (size_t)row * w->info.crops + c;
-        if (w->grid) {
-            narrow(tokens[c].ids, w->row_ids, w->id_bytes, w->grid + at * w->row_ids * w->id_bytes);
-            continue;
-        }
-        TSR_TRY(tsr_tokens_init(&w->ragged[at], tokens[c].count));
-        if (tokens[c].count)
-            memcpy(w->ragged[at].ids, tokens[c].ids, tokens[c].count * sizeof *tokens[c].ids);
-    }
+    TSR_TRY(w->fixed ? put_fixed(w, row, tokens) : put_ragged(w, row, tokens));
     w->present[row] = TSR_REAL;
     return TSR_OK;
 }
@@ -196,6 +282,39 @@ out:
     return st;
 }
 
+static tsr_status read_spool(const tsr_shard_writer *w, uint64_t at, size_t bytes, char *into)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t n = pread(w->spool, into + done, bytes - done, (off_t)(at + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return spool_failure(w, "read");
+        done += (size_t)n;
+    }
+    return TSR_OK;
+}
+
+/* Rows that were set aside, some at a time, into a dataset of their shape. */
+static tsr_status copy_spool(hid_t set, const tsr_shard_writer *w, hid_t type, const char *path)
+{
+    size_t bytes = row_bytes(w), step = SPOOL_BYTES / bytes;
+    uint64_t dims[TSR_H5_DIMS], samples = w->info.samples;
+    int ndim = tsr_grid_shape(&w->info, dims);
+    char *rows;
+    tsr_status st = TSR_OK;
+    step = step ? step : 1;
+    TSR_TRY(tsr_alloc(&rows, step, bytes));
+    for (uint64_t at = 0; at < samples; at += step) {
+        const uint64_t range[2] = {at, samples - at < step ? samples - at : step};
+        TSR_GO(read_spool(w, at * bytes, range[1] * bytes, rows));
+        TSR_GO(tsr_h5_put_rows(set, type, ndim, dims, range, rows, path));
+    }
+out:
+    tsr_free(rows);
+    return st;
+}
+
 static tsr_status put_tokens(hid_t file, const tsr_shard_writer *w, const char *path)
 {
     hid_t set, type = tsr_h5_token_type(&w->info.space);
@@ -203,7 +322,7 @@ static tsr_status put_tokens(hid_t file, const tsr_shard_writer *w, const char *
     uint64_t dims[TSR_H5_DIMS], *offsets = NULL;
     char *flat = NULL;
     int ndim = 1;
-    if (w->grid) {
+    if (w->fixed) {
         ndim = tsr_grid_shape(&w->info, dims);
     } else {
         uint64_t rows = w->info.samples * w->info.crops + 1;
@@ -211,8 +330,11 @@ static tsr_status put_tokens(hid_t file, const tsr_shard_writer *w, const char *
         TSR_GO(tsr_h5_put(file, "offsets", H5T_STD_U64LE, 1, &rows, offsets, path, NULL));
         dims[0] = offsets[rows - 1];
     }
-    TSR_GO(tsr_h5_put(file, "tokens", type, ndim, dims, w->grid ? w->grid : flat, path, &set));
-    st = tsr_h5_put_space(set, &w->info.space, path);
+    TSR_GO(tsr_h5_put(file, "tokens", type, ndim, dims, w->fixed ? w->grid : flat, path, &set));
+    if (w->spool >= 0)
+        st = copy_spool(set, w, type, path);
+    if (st == TSR_OK)
+        st = tsr_h5_put_space(set, &w->info.space, path);
     H5Dclose(set);
 out:
     tsr_free(flat);
@@ -270,7 +392,7 @@ static void count_rows(const tsr_shard_writer *w, tsr_shard_stats *s)
     uint64_t *by_code[] = {&s->missing, &s->present, &s->failed};
     for (uint64_t i = 0; i < w->info.samples; i++)
         ++*by_code[w->present[i]];
-    if (w->grid)
+    if (w->fixed)
         s->tokens = s->present * w->info.crops * w->row_ids;
     for (uint64_t i = 0; w->ragged && i < w->info.samples * w->info.crops; i++)
         s->tokens += w->ragged[i].count;

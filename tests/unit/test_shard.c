@@ -72,10 +72,13 @@ static int missing(uint64_t row)
     return row % 5 == 1 && !fails(row);
 }
 
+static int spooled; /* 1: rows are kept in a file */
+
 static void write_shard(const tsr_shard_info *info, const char *to, tsr_shard_stats *stats)
 {
     tsr_shard_writer *w;
-    assert_ok(tsr_shard_writer_create(info, &w));
+    assert_ok(spooled ? tsr_shard_writer_create_aside(info, build_folder(), &w)
+                      : tsr_shard_writer_create(info, &w));
     for (uint64_t row = 0; row < info->samples; row++) {
         tsr_tokens t[4];
         char reason[64];
@@ -205,6 +208,34 @@ static void patches_come_back(void **state)
             round_trip(&info);
             compare_bytes(&info, path);
         }
+}
+
+/* Rows kept aside give the same file, and leave nothing behind. */
+static void spooled_rows_are_the_same(void **state)
+{
+    (void)state;
+    tsr_shard_info infos[] = {info_of(TSR_LAYOUT_PATCHES, 256, 3, 4),
+                              info_of(TSR_LAYOUT_GRID, 70000, 1, 2),
+                              info_of(TSR_LAYOUT_PATCHES, 256, 1, 200)}; /* several pieces */
+    tsr_shard_stats a, b;
+    tsr_shard_writer *w;
+    tsr_names names = {0};
+    for (int i = 0; i < 3; i++) {
+        write_shard(&infos[i], path, &a);
+        spooled = 1;
+        write_shard(&infos[i], other, &b);
+        spooled = 0;
+        compare(&infos[i], other);
+        assert_true(tsr_digest_equal(a.digest, b.digest));
+        assert_int_equal(a.tokens, b.tokens);
+    }
+    assert_ok(tsr_list_folder(build_folder(), &names));
+    for (size_t i = 0; i < names.count; i++)
+        assert_null(strstr(names.names[i], "rgb-00007.h5"));
+    tsr_names_clear(&names);
+    tsr_shard_info sequence = info_of(TSR_LAYOUT_SEQUENCE, 300, 1, 1);
+    assert_fails(TSR_EARG, tsr_shard_writer_create_aside(&sequence, build_folder(), &w));
+    assert_fails(TSR_EIO, tsr_shard_writer_create_aside(&infos[0], "/nonexistent", &w));
 }
 
 /* One byte a value: the file is as large as the pictures and little more. */
@@ -965,6 +996,7 @@ int main(void)
         cmocka_unit_test(grids_come_back),
         cmocka_unit_test(sequences_come_back),
         cmocka_unit_test(patches_come_back),
+        cmocka_unit_test(spooled_rows_are_the_same),
         cmocka_unit_test(patches_are_stored_as_bytes),
         cmocka_unit_test(wrong_patches_are_refused),
         cmocka_unit_test(nothing_present_is_a_shard),
