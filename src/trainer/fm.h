@@ -3,7 +3,13 @@
  *
  * Names and shapes of its tensors are those of the published 4M checkpoints, so that files go both
  * ways. Tensors that are tied in training (decoder token_emb and to_logits; mod_emb of both sides)
- * are one parameter here and are stored under both names.
+ * are one parameter here and are stored under both names. A file in which they differ is opened
+ * with two parameters and stays so.
+ *
+ * With a shared vocabulary one table (encoder_embeddings.token_emb.weight) and one head
+ * (decoder_embeddings.token_emb.weight, also stored as .to_logits.weight) hold all global ids; a
+ * prediction is then a softmax over all of them.
+ *
  * Source   Mizrahi et al. 2023, arXiv:2312.06647; Bachmann et al. 2024, arXiv:2406.09406. */
 #ifndef TSR_TRAINER_FM_H
 #define TSR_TRAINER_FM_H
@@ -19,7 +25,7 @@ typedef struct tsr_fm_config {
     int gated_mlp;    /* SiLU gate without, or plain GELU with biases, as published */
     int gelu;         /* activation GELU instead of SiLU */
     int qkv_bias, proj_bias, mlp_bias, norm_bias, qk_norm;
-    size_t registers; /* learned tokens in front of every input */
+    size_t registers;      /* learned tokens in front of every input */
     int shared_vocabulary; /* one embedding and one head over all global ids, instead of one each */
     int image_size, patch_size; /* kept for the published metadata */
     tsr_mods mods;
@@ -30,13 +36,20 @@ typedef struct tsr_fm_config {
  * there are. */
 TSR_USE tsr_status tsr_fm_preset(const char *name, tsr_fm_config *c);
 
+/* Hidden width of the MLPs. */
+size_t tsr_fm_hidden(const tsr_fm_config *c);
+
+/* Size of the shared vocabulary: the largest base + V of its modalities. */
+size_t tsr_fm_vocabulary(const tsr_fm_config *c);
+
 /* Sizes fit together. Errors: TSR_ECONFIG naming the setting. */
 TSR_USE tsr_status tsr_fm_config_check(const tsr_fm_config *c);
 
 typedef struct tsr_fm tsr_fm;
 
-/* A new model, initialised as published (spec of the reference: N(0, 0.02^2) tables, Xavier linears,
- * heads U(+-sqrt(6 / (V + D)))). Errors: those of the check, TSR_ENOMEM. */
+/* A new model, initialised as published (N(0, 0.02^2) tables, Xavier linears, heads
+ * U(+-sqrt(6 / (V + D)))), but with smaller heads where that would start far above ln V
+ * (fmparams.c). Errors: those of the check, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_fm_create(const tsr_fm_config *c, uint64_t seed, tsr_fm **out);
 void tsr_fm_destroy(tsr_fm *m);
 
@@ -56,7 +69,8 @@ const tsr_fm_config *tsr_fm_get_config(const tsr_fm *m);
 tsr_params *tsr_fm_params(const tsr_fm *m);
 const json_t *tsr_fm_extra(const tsr_fm *m);
 
-/* Everything a user asks: sizes, parameters (blocks, embeddings), modalities. Object; json_decref. */
+/* Everything a user asks: sizes, parameters (blocks, embeddings), modalities. Object; json_decref.
+ */
 TSR_USE tsr_status tsr_fm_describe(const tsr_fm *m, json_t **out);
 
 #endif

@@ -25,10 +25,11 @@ typedef struct tsr_fmnet_spec {
     tsr_fmnet_mode mode;
     tsr_fm_loss loss;
     tsr_precision precision;
-    size_t samples;         /* B */
-    size_t in_rows, out_rows; /* over the batch and all modalities */
+    size_t samples;                                       /* B */
+    size_t in_rows, out_rows;                             /* over the batch and all modalities */
     size_t in_of[TSR_MODALITIES], out_of[TSR_MODALITIES]; /* over the batch, each modality */
-    const float *weights;   /* [modalities] factor of each modality's loss, or NULL: 1 */
+    const float *weights; /* [modalities] factor of each modality's loss, or NULL: 1; copied */
+    int keep_states;      /* 1: tsr_fmnet_encoder and tsr_fmnet_decoder can be asked */
 } tsr_fmnet_spec;
 
 typedef struct tsr_fmnet tsr_fmnet;
@@ -37,11 +38,14 @@ typedef struct tsr_fmnet tsr_fmnet;
 TSR_USE tsr_status tsr_fmnet_create(tsr_fm *m, const tsr_fmnet_spec *spec, tsr_fmnet **out);
 void tsr_fmnet_destroy(tsr_fmnet *n);
 
-/* Memory and work of a full batch, before anything is allocated. */
+/* Memory and work of a full batch; the storage itself is allocated by the first run. */
 TSR_USE tsr_status tsr_fmnet_plan(tsr_fmnet *n, tsr_plan *out);
 
-/* Run on n <= samples examples; in TRAIN mode gradients are added to the parameters', times
- * `scale`. Errors: TSR_EARG when a capacity is exceeded or an id or position is out of range. */
+/* Run on count <= samples examples; in TRAIN mode gradients are added to the parameters', times
+ * `scale`. Results of a sample depend neither on the other samples nor on the number of threads.
+ * A sample without inputs (and a model without registers): its cross-attention gives 0.
+ * Errors   TSR_EARG when a capacity is exceeded or an id, label or position is out of range;
+ *          TSR_ENOMEM. */
 TSR_USE tsr_status tsr_fmnet_run(tsr_fmnet *n, const tsr_example *const *examples, size_t count,
                                  double scale);
 
@@ -52,12 +56,13 @@ double tsr_fmnet_loss(const tsr_fmnet *n);
  * order. Borrowed until the next run. *rows: their number. TRAIN and LOSS modes. */
 const float *tsr_fmnet_nll(const tsr_fmnet *n, size_t m, size_t *rows);
 
-/* Logits [rows, V] of modality m in the last run, examples in order. LOGITS mode. Borrowed. */
+/* Logits [rows, V] of modality m in the last run, examples in order. LOGITS mode. Borrowed. With a
+ * shared vocabulary these are the columns of the modality's own ids. */
 const float *tsr_fmnet_logits(const tsr_fmnet *n, size_t m, size_t *rows);
 
-/* Encoder rows after encoder_norm, [input rows, D], and decoder rows after decoder_norm, [target rows,
- * D], both sample by sample, modalities in order. Only when asked for at create through
- * tsr_fmnet_keep_states (tests, features). */
+/* Encoder rows after encoder_norm, [input rows, D], and decoder rows after decoder_norm, [target
+ * rows, D], both sample by sample, registers first, modalities in order. Only with keep_states;
+ * else NULL and 0 rows. Borrowed until the next run. */
 const float *tsr_fmnet_encoder(const tsr_fmnet *n, size_t *rows);
 const float *tsr_fmnet_decoder(const tsr_fmnet *n, size_t *rows);
 

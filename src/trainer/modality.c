@@ -41,7 +41,7 @@ tsr_status tsr_mods_add(tsr_mods *m, const tsr_mod *mod)
 
 void tsr_mod_of_space(const tsr_token_space *s, tsr_mod *out)
 {
-    int sequence = s->layout == TSR_LAYOUT_SEQUENCE;
+    int sequence = s->layout == TSR_LAYOUT_SEQUENCE, pixels = s->layout == TSR_LAYOUT_PATCHES;
     int vector = !sequence && (s->levels > 1 || s->height == 1);
     *out = (tsr_mod){.input = 1, .output = 1, .vocabulary = s->codebook_size, .base = s->base,
                      .height = s->height, .width = s->width, .tokenizer = s->tokenizer};
@@ -51,6 +51,13 @@ void tsr_mod_of_space(const tsr_token_space *s, tsr_mod *out)
     out->places = sequence ? 0 : s->height * s->width * s->levels;
     out->max_tokens = sequence ? SEQUENCE_TOKENS : out->places;
     out->positions = sequence ? TSR_SEQUENCE_POSITIONS : out->places;
+    if (!pixels)
+        return;
+    out->cls = TSR_CLASS_PIXELS;
+    out->output = 0;
+    out->vocabulary = out->base = 0;
+    out->patch_values = s->levels;
+    out->places = out->max_tokens = out->positions = s->height * s->width;
 }
 
 /* --- JSON --- */
@@ -66,6 +73,10 @@ static tsr_status one_to_json(const tsr_mod *m, json_t *list)
                           "places", (json_int_t)m->places, "max_tokens", (json_int_t)m->max_tokens,
                           "positions", (json_int_t)m->positions, "patch_values",
                           (json_int_t)m->patch_values, "range", m->range, "tokenizer", digest);
+    if (o && m->wrap && json_object_set_new(o, "wrap", json_integer(m->wrap)) != 0) {
+        json_decref(o);
+        o = NULL;
+    }
     return tsr_json_append(list, o);
 }
 
@@ -141,6 +152,8 @@ static tsr_status one_from_json(const json_t *o, const char *origin, tsr_mod *m)
     TSR_TRY(get_u32(o, "max_tokens", origin, &m->max_tokens));
     TSR_TRY(get_u32(o, "positions", origin, &m->positions));
     TSR_TRY(get_u32(o, "patch_values", origin, &m->patch_values));
+    if (json_object_get(o, "wrap"))
+        TSR_TRY(get_u32(o, "wrap", origin, &m->wrap));
     TSR_TRY(get_name(o, "range", origin, m->range));
     TSR_TRY(tsr_json_string(o, "tokenizer", origin, &digest));
     return tsr_digest_parse(digest, &m->tokenizer);

@@ -42,6 +42,8 @@ typedef struct tsr_mod {
     uint32_t max_tokens;    /* places; sequences: longest text, [EOS] included */
     uint32_t positions;     /* rows of the positional table */
     uint32_t patch_values;  /* pixels: P * P * 3 */
+    uint32_t wrap; /* target rows from this rank on have position 0; 0: none (human_poses of the
+                      published models, whose table was cut short of its texts) */
     char range[TSR_NAME_CHARS]; /* name of the shared vocabulary's range ("text") */
     tsr_digest tokenizer;   /* of the tokenizer that makes the tokens; zero: unknown */
 } tsr_mod;
@@ -61,7 +63,8 @@ TSR_USE tsr_status tsr_mods_add(tsr_mods *m, const tsr_mod *mod);
 
 /* The modality of a corpus's token space: grids with one level are images, with more levels (or a
  * vector tokenizer's 1 x T grid) vectors, patches pixels. Input and output are set (pixels: input
- * only). `max_tokens` of sequences: 256 unless changed by the caller. */
+ * only). `max_tokens` of sequences: 256 unless changed by the caller; up to 512, the rows of their
+ * positional table. */
 void tsr_mod_of_space(const tsr_token_space *space, tsr_mod *out);
 
 /* To and from the JSON kept in model files. Errors: TSR_EFORMAT naming the member. */

@@ -40,6 +40,11 @@ static void classes_follow_the_layout(void **state)
     assert_int_equal(of("a", TSR_LAYOUT_GRID, 4, 6, 3).places, 72);
     assert_int_equal(of("a", TSR_LAYOUT_GRID, 1, 16, 1).cls, TSR_CLASS_VECTOR);
     assert_int_equal(of("a", TSR_LAYOUT_SEQUENCE, 1, 1, 1).cls, TSR_CLASS_SEQUENCE);
+    tsr_mod pixels = of("a", TSR_LAYOUT_PATCHES, 4, 6, 48);
+    assert_int_equal(pixels.cls, TSR_CLASS_PIXELS);
+    assert_int_equal(pixels.places, 24);
+    assert_int_equal(pixels.patch_values, 48);
+    assert_true(pixels.input && !pixels.output && !pixels.vocabulary);
 }
 
 static void json_keeps_everything(void **state)
@@ -49,6 +54,7 @@ static void json_keeps_everything(void **state)
     json_t *value;
     tsr_mod rgb = of("rgb", TSR_LAYOUT_GRID, 4, 6, 1), text = of("caption", TSR_LAYOUT_SEQUENCE, 1, 1, 1);
     text.output = 0;
+    text.wrap = 11;
     assert_ok(tsr_mods_add(&all, &rgb));
     assert_ok(tsr_mods_add(&all, &text));
     assert_ok(tsr_mods_to_json(&all, &value));
