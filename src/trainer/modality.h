@@ -18,6 +18,9 @@
 #define TSR_ID_PAD 0
 #define TSR_ID_EOS 3
 #define TSR_ID_SENTINEL 4 /* [S_0]; [S_n] is TSR_ID_SENTINEL + n; masking uses n >= 1 */
+#define TSR_ID_SENTINELS 200 /* [S_0] .. [S_199] */
+#define TSR_ID_VALUE 204 /* v0=0; vK=N is TSR_ID_VALUE + K * TSR_ID_VALUES + N */
+#define TSR_ID_VALUES 1000
 
 /* How tokens enter the model. The names of the embedding classes are those of the 4M paper. */
 typedef enum tsr_modality_class {
