@@ -67,7 +67,8 @@ TSR_API void tessera_tokenizer_close(tessera_tokenizer *t);
 TSR_API tessera_status tessera_tokenizer_describe(const tessera_tokenizer *t, char **json);
 
 /* Tokens of a file: picture, depth map, sound, text, record, as the tokenizer wants it.
- * ids    [count] local ids, below the codebook size; grids row by row; release with tessera_free
+ * ids    [count] local ids, below the codebook size; grids row by row; of patches of pixels the
+ *        values 0..255 (tessera-shard(5)); release with tessera_free
  * Errors   those of reading the file; EARG when it holds another kind of media. */
 TSR_API tessera_status tessera_tokenizer_encode_file(const tessera_tokenizer *t, const char *path,
                                                      uint32_t **ids, size_t *count);
@@ -100,7 +101,8 @@ TSR_API tessera_status tessera_corpus_key(tessera_corpus *c, uint64_t sample, ch
 
 /* Tokens of one modality of one sample.
  * crop   0 is the centred square; below the number of crops of the modality
- * ids    [count] local ids; release with tessera_free. count 0: the sample lacks the modality
+ * ids    [count] local ids, or values of patches; release with tessera_free. count 0: the sample
+ *        lacks the modality
  * Errors   ENOENT no such modality, EARG no such sample or crop, EFORMAT, EMISMATCH. */
 TSR_API tessera_status tessera_corpus_read(tessera_corpus *c, const char *modality, uint64_t sample,
                                            uint32_t crop, uint32_t **ids, size_t *count);
