@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tessera bench train: training steps of the masked model, in tokens a second. */
-#include "cli/bench.h"
+#include "cli/contest.h"
 
 #include "base/mem.h"
 #include "base/rng.h"

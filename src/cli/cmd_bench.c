@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/par.h"
 #include "base/rng.h"
-#include "cli/bench.h"
+#include "cli/contest.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "nn/ops.h"

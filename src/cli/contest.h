@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Work of the engine in turns with a plain product of the matrix library. */
-#ifndef TSR_CLI_BENCH_H
-#define TSR_CLI_BENCH_H
+#ifndef TSR_CLI_CONTEST_H
+#define TSR_CLI_CONTEST_H
 
 #include "base/options.h"
 #include "base/status.h"
