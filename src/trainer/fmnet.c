@@ -40,6 +40,8 @@ static void make_inputs(tsr_fmnet *n)
         n->in_addresses =
             vector_input(n, "input addresses", TSR_I32, n->spec.in_rows + batch * n->c->registers);
     n->in_segments = vector_input(n, "input samples", TSR_I32, batch + 1);
+    if (n->spec.mode == TSR_FMNET_CONTEXT)
+        return;
     n->out_order = vector_input(n, "target order", TSR_I32, n->spec.out_rows);
     n->out_segments = vector_input(n, "target segments", TSR_I32, segments + 1);
     n->out_causal = vector_input(n, "causal segments", TSR_I32, segments);
@@ -140,6 +142,17 @@ static tsr_value build_decoder(tsr_fmnet *n, tsr_value context)
     return tsr_fm_end(n->g, TSR_FM_DECODER, y);
 }
 
+static tsr_status build_context(tsr_fmnet *n, tsr_value context)
+{
+    TSR_TRY(tsr_alloc(&n->context_kv, n->c->decoder_depth, sizeof *n->context_kv));
+    for (size_t i = 0; i < n->c->decoder_depth; i++) {
+        tsr_graph_label(n->g, "decoder.%zu", i);
+        n->context_kv[i] = tsr_fm_cross_kv(n->g, n->c, i, context);
+        tsr_graph_output(n->g, n->context_kv[i]);
+    }
+    return TSR_OK;
+}
+
 /* --- heads ----------------------------------------------------------------------------------- */
 
 /* Logits of modality m alone; with a shared vocabulary its own ids are cut out of all. */
@@ -189,8 +202,8 @@ static void build_heads(tsr_fmnet *n)
 
 static tsr_status check_spec(const tsr_fm_config *c, const tsr_fmnet_spec *s)
 {
-    size_t in = 0, out = 0;
-    if (!s->samples || !s->in_rows || !s->out_rows)
+    size_t in = 0, out = s->mode == TSR_FMNET_CONTEXT;
+    if (!s->samples || !s->in_rows || (!s->out_rows && !out))
         TSR_FAIL(TSR_EARG, "a net needs room for samples, input rows and target rows");
     for (size_t m = 0; m < TSR_MODALITIES; m++) {
         int known = m < c->mods.count;
@@ -230,11 +243,18 @@ tsr_status tsr_fmnet_create(tsr_fm *m, const tsr_fmnet_spec *spec, tsr_fmnet **o
     set_capacities(n);
     TSR_GO(tsr_graph_create(tsr_fm_params(m), spec->precision, &n->g));
     make_inputs(n);
-    n->decoded = build_decoder(n, build_encoder(n));
-    build_heads(n);
+    tsr_value context = build_encoder(n);
+    n->decoded = TSR_NONE;
+    if (spec->mode == TSR_FMNET_CONTEXT) {
+        TSR_GO(build_context(n, context));
+    } else {
+        n->decoded = build_decoder(n, context);
+        build_heads(n);
+    }
     if (spec->keep_states) {
         tsr_graph_output(n->g, n->encoded);
-        tsr_graph_output(n->g, n->decoded);
+        if (n->decoded >= 0)
+            tsr_graph_output(n->g, n->decoded);
     }
     TSR_GO(tsr_graph_check(n->g));
     *out = n;
@@ -250,6 +270,7 @@ void tsr_fmnet_destroy(tsr_fmnet *n)
         return;
     tsr_exec_destroy(n->x);
     tsr_graph_destroy(n->g);
+    tsr_free(n->context_kv);
     tsr_free(n);
 }
 
@@ -292,7 +313,7 @@ static double loss_of(const tsr_fmnet *n)
 tsr_status tsr_fmnet_execute(tsr_fmnet *n)
 {
     TSR_TRY(tsr_exec_run(n->x));
-    n->loss = n->spec.mode == TSR_FMNET_LOGITS ? 0.0 : loss_of(n);
+    n->loss = n->spec.mode >= TSR_FMNET_LOGITS ? 0.0 : loss_of(n);
     n->flops = 0.0;
     for (size_t i = 0; i < tsr_exec_nodes(n->x); i++) {
         tsr_node_report r;
@@ -326,6 +347,12 @@ const float *tsr_fmnet_logits(const tsr_fmnet *n, size_t m, size_t *rows)
     const tsr_fm_part *p = &n->out[m];
     *rows = n->spec.mode == TSR_FMNET_LOGITS ? p->rows : 0;
     return *rows ? tsr_exec_value(n->x, p->logits) : NULL;
+}
+
+const float *tsr_fmnet_context(const tsr_fmnet *n, size_t i, size_t *rows)
+{
+    *rows = n->spec.mode == TSR_FMNET_CONTEXT ? n->in_rows : 0;
+    return *rows ? tsr_exec_value(n->x, n->context_kv[i]) : NULL;
 }
 
 const float *tsr_fmnet_encoder(const tsr_fmnet *n, size_t *rows)

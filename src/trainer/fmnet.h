@@ -12,6 +12,8 @@ typedef enum tsr_fmnet_mode {
     TSR_FMNET_TRAIN,  /* losses and gradients */
     TSR_FMNET_LOSS,   /* losses only */
     TSR_FMNET_LOGITS, /* logits of the target rows */
+    TSR_FMNET_CONTEXT, /* encoder alone: keys and values of the context for each decoder block;
+                          target sides are not looked at, and out_rows is 0 */
 } tsr_fmnet_mode;
 
 typedef enum tsr_fm_loss {
@@ -59,6 +61,10 @@ const float *tsr_fmnet_nll(const tsr_fmnet *n, size_t m, size_t *rows);
 /* Logits [rows, V] of modality m in the last run, examples in order. LOGITS mode. Borrowed. With a
  * shared vocabulary these are the columns of the modality's own ids. */
 const float *tsr_fmnet_logits(const tsr_fmnet *n, size_t m, size_t *rows);
+
+/* Keys and values [input rows, 2D] of the context for cross-attention of decoder block i in the last
+ * run; rows as tsr_fmnet_encoder. CONTEXT mode. Borrowed. */
+const float *tsr_fmnet_context(const tsr_fmnet *n, size_t i, size_t *rows);
 
 /* Encoder rows after encoder_norm, [input rows, D], and decoder rows after decoder_norm, [target
  * rows, D], both sample by sample, registers first, modalities in order. Only with keep_states;

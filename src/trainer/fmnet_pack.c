@@ -59,6 +59,8 @@ static tsr_status count_rows(tsr_fmnet *n, const tsr_example *const *examples, s
             TSR_FAIL(TSR_EARG, "an example of %zu modalities, the model has %zu",
                      examples[i]->modalities, n->c->mods.count);
     TSR_TRY(count_side(n->in, n, examples, count, 0));
+    if (n->spec.mode == TSR_FMNET_CONTEXT)
+        return TSR_OK;
     return count_side(n->out, n, examples, count, 1);
 }
 
@@ -229,6 +231,8 @@ tsr_status tsr_fmnet_pack(tsr_fmnet *n, const tsr_example *const *examples, size
     TSR_TRY(count_rows(n, examples, count));
     TSR_TRY(size_parts(n));
     TSR_TRY(pack_inputs(n, examples, count));
+    if (n->spec.mode == TSR_FMNET_CONTEXT)
+        return TSR_OK;
     TSR_TRY(pack_targets(n, examples, count));
     if (n->spec.mode != TSR_FMNET_LOGITS)
         put_weights(n, scale);

@@ -35,6 +35,7 @@ struct tsr_fmnet {
     tsr_value out_causal;       /* [segments] */
     tsr_value out_samples;      /* [B + 1] rows of the decoder of each sample */
     tsr_value encoded, decoded; /* results, with keep_states */
+    tsr_value *context_kv;      /* [decoder_depth] results in CONTEXT mode */
     size_t in_rows, out_rows;   /* of this run, registers included */
     double loss, flops;
 };
