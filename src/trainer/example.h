@@ -20,13 +20,15 @@ typedef struct tsr_held {
     const uint8_t *patches; /* [count, patch_values] pixels only: 0..255, row, column, channel */
 } tsr_held;
 
-/* Rows of one modality on one side. */
+/* Rows of one modality on one side. A target sequence of n tokens ([S_1] ... terminator) is n - 1
+ * rows: row i is given token i and has token i + 1 as its label. A modality that is absent has rows
+ * on neither side; one that is present and hidden may have target rows. */
 typedef struct tsr_rows {
     uint32_t count;
-    int32_t *ids;       /* input: local ids. Target sequences: what the decoder is given at this
-                           row (the token before the label). Target grids, pixels: NULL */
-    int32_t *positions; /* grids: place in [0, places); sequences: rank 0, 1, 2, ... among the rows */
-    int32_t *labels;    /* targets: the local id to predict; NULL: only logits are wanted */
+    int32_t *ids;           /* input: local ids. Target sequences: what the decoder is given at this
+                               row (the token before the label). Target grids, pixels: NULL */
+    int32_t *positions;     /* grids: place in [0, places); sequences: rank among the rows */
+    int32_t *labels;        /* targets: the local id to predict; NULL: only logits are wanted */
     const uint8_t *patches; /* input pixels [count, patch_values] */
 } tsr_rows;
 

@@ -502,11 +502,13 @@ static tsr_status write_grid(tsr_mask_work *w, size_t m, tsr_rng *rng, tsr_examp
 
 /* --- one sample --- */
 
+/* All that is hidden becomes target, of whoever takes part. */
 static void draw_rest(tsr_mask_work *w)
 {
     for (size_t m = 0; m < w->policy->mods.count; m++)
-        w->b[TSR_SIDE_OUT][m] =
-            w->c->alpha[TSR_SIDE_OUT][m] > 0 || w->policy->compat ? room_of(w, m, TSR_SIDE_OUT) : 0;
+        w->b[TSR_SIDE_OUT][m] = w->policy->compat || w->log_g[TSR_SIDE_OUT][m] > -INFINITY
+                                    ? room_of(w, m, TSR_SIDE_OUT)
+                                    : 0;
 }
 
 static void mask_published(tsr_mask_work *w, tsr_rng *rng)

@@ -13,47 +13,57 @@
 #define LISTS_MOST 4096 /* components */
 
 /* Concentrations as published with 4M (Mizrahi et al. 2023, arXiv:2312.06647; Bachmann et al. 2024,
- * arXiv:2406.09406: names of alphas files in brackets). What is called rgb here is the picture in
- * pixels, and the tokens of `rgb` in models that have no pixels under that name. */
-#define RGB_TO(targets)                                                                            \
-    "{inputs: {default: 0, pixels: 1000, rgb: 1000}, targets: " targets ", weight: "
-#define SAME(a) "{inputs: " a ", targets: " a ", weight: "
-#define FROM(name, targets)                                                                        \
-    "{inputs: {default: 0.05, " name ": 5}, targets: " targets ", keep: {" name ": all}, weight: "
-
+ * arXiv:2406.09406), one component a line; in brackets the name of the alphas file. Where these say
+ * rgb@224, pixels of any name stand, and so do the tokens of a modality called `rgb`. Palettes
+ * are kept wholly or not at all in 4M-21. */
 static const struct {
     const char *name, *text;
 } presets[] = {
     /* [all2all+rgb2all, a = 0.5] */
-    {"4m-7",
-     "totals: {inputs: 128, targets: 128}\n"
-     "components: [" RGB_TO("0.5") "1}, " SAME("0.5") "1}]\n"},
+    {"4m-7", "totals: {inputs: 128, targets: 128}\n"
+             "components:\n"
+             "- {inputs: {default: 0, pixels: 1000, rgb: 1000}, targets: 0.5}\n"
+             "- {inputs: 0.5, targets: 0.5}\n"},
     /* [all2allmix+rgb2all+capbias] */
-    {"4m-7-mix",
-     "totals: {inputs: 128, targets: 128}\n"
-     "components: [" SAME("0.01") "1}, " SAME("0.1") "1}, " SAME("1") "1}, " SAME("10") "1}, "
-     RGB_TO("0.5") "1}, " FROM("caption", "0.5") "1}]\n"},
-    /* The CC12M part; palettes are kept wholly or not at all. */
-    {"4m-21",
-     "totals: {inputs: 256, targets: 256}\n"
-     "keep: {default: random, '*palette': binary}\n"
-     "components: [" SAME("0.01") "2}, " SAME("0.1") "2}, " SAME("1") "2}, " SAME("10") "2}, "
-     RGB_TO("0.5") "2},\n"
-     "  {inputs: {default: 0.05, caption: 5, t5_caption: 0}, targets: {default: 0.5, caption: 0},"
-     " keep: {caption: all}, weight: 1},\n"
-     "  {inputs: {default: 0.05, t5_caption: 5, caption: 0}, targets: {default: 0.5, t5_caption: 0},"
-     " keep: {t5_caption: all}, weight: 1}]\n"},
-    {"t2i",
-     "totals: {inputs: [64, 256], targets: 256}\n"
-     "components: [" FROM("caption", "1") "1}, {inputs: 0.2, targets: 1, weight: 1},"
-     " {inputs: 1, targets: 1, weight: 1}]\n"},
-    {"sr",
-     "totals: {inputs: [64, 1024], targets: 1024}\n"
-     "components: [{inputs: {default: 0.05, tok_rgb@224: 5, tok_rgb@448: 5},"
-     " targets: {default: 0, tok_rgb@448: 5, '*@448': 0.05}, weight: 1}, "
-     FROM("caption", "{default: 0, '*@448': 1}") "1},"
-     " {inputs: 0.2, targets: {default: 0, '*@448': 1}, weight: 1},"
-     " {inputs: 1, targets: {default: 0, '*@448': 1}, weight: 1}]\n"},
+    {"4m-7-mix", "totals: {inputs: 128, targets: 128}\n"
+                 "components:\n"
+                 "- {inputs: 0.01, targets: 0.01}\n"
+                 "- {inputs: 0.1, targets: 0.1}\n"
+                 "- {inputs: 1, targets: 1}\n"
+                 "- {inputs: 10, targets: 10}\n"
+                 "- {inputs: {default: 0, pixels: 1000, rgb: 1000}, targets: 0.5}\n"
+                 "- {inputs: {default: 0.05, caption: 5}, targets: 0.5, keep: {caption: all}}\n"},
+    /* The CC12M part of the data. */
+    {"4m-21", "totals: {inputs: 256, targets: 256}\n"
+              "keep: {default: random, '*palette': binary}\n"
+              "components:\n"
+              "- {inputs: 0.01, targets: 0.01, weight: 2}\n"
+              "- {inputs: 0.1, targets: 0.1, weight: 2}\n"
+              "- {inputs: 1, targets: 1, weight: 2}\n"
+              "- {inputs: 10, targets: 10, weight: 2}\n"
+              "- {inputs: {default: 0, pixels: 1000, rgb: 1000}, targets: 0.5, weight: 2}\n"
+              "- inputs: {default: 0.05, caption: 5, t5_caption: 0}\n"
+              "  targets: {default: 0.5, caption: 0}\n"
+              "  keep: {caption: all}\n"
+              "- inputs: {default: 0.05, t5_caption: 5, caption: 0}\n"
+              "  targets: {default: 0.5, t5_caption: 0}\n"
+              "  keep: {t5_caption: all}\n"},
+    /* Text to image. */
+    {"t2i", "totals: {inputs: [64, 256], targets: 256}\n"
+            "components:\n"
+            "- {inputs: {default: 0.05, caption: 5}, targets: 1, keep: {caption: all}}\n"
+            "- {inputs: 0.2, targets: 1}\n"
+            "- {inputs: 1, targets: 1}\n"},
+    /* From 224 to 448 pixels. */
+    {"sr", "totals: {inputs: [64, 1024], targets: 1024}\n"
+           "components:\n"
+           "- inputs: {default: 0.05, tok_rgb@224: 5, tok_rgb@448: 5}\n"
+           "  targets: {default: 0, tok_rgb@448: 5, '*@448': 0.05}\n"
+           "- inputs: {default: 0.05, caption: 5}\n"
+           "  targets: {default: 0, '*@448': 1}\n"
+           "  keep: {caption: all}\n"
+           "- {inputs: 0.2, targets: {default: 0, '*@448': 1}}\n"
+           "- {inputs: 1, targets: {default: 0, '*@448': 1}}\n"},
 };
 #define PRESETS (sizeof presets / sizeof presets[0])
 
@@ -91,11 +101,12 @@ static tsr_status one_component(const json_t *mixture, const json_t *weights, si
                                 const char *path, json_t *list)
 {
     const char *modality;
-    json_t *lists, *c = json_pack("{s:O, s:{s:i}, s:{s:i}, s:{}}", "weight",
-                                  json_array_get(weights, k), "inputs", "default", 0, "targets",
-                                  "default", 0, "keep");
+    json_t *lists,
+        *c = json_pack("{s:O, s:{s:i}, s:{s:i}, s:{}}", "weight", json_array_get(weights, k),
+                       "inputs", "default", 0, "targets", "default", 0, "keep");
     TSR_TRY(tsr_json_append(list, c));
-    json_object_foreach ((json_t *)mixture, modality, lists) {
+    json_object_foreach((json_t *)mixture, modality, lists)
+    {
         size_t n = json_array_size(json_object_get(lists, "input_alphas"));
         if (n != json_array_size(weights))
             TSR_FAIL(TSR_EFORMAT, "%s: input_alphas of '%s' has %zu entries, expected %zu", path,
@@ -111,8 +122,8 @@ static tsr_status one_component(const json_t *mixture, const json_t *weights, si
 static tsr_status even_weights(const json_t *mixture, const char *path, json_t **out)
 {
     void *first = json_object_iter((json_t *)mixture);
-    size_t n = first ? json_array_size(json_object_get(json_object_iter_value(first),
-                                                       "input_alphas")) : 0;
+    size_t n =
+        first ? json_array_size(json_object_get(json_object_iter_value(first), "input_alphas")) : 0;
     json_t *w = json_array();
     tsr_status st = w ? TSR_OK : tsr_fail_at(TSR_ENOMEM, __FILE__, __LINE__, "out of memory");
     if (st == TSR_OK && (!n || n > LISTS_MOST))

@@ -502,6 +502,23 @@ static tsr_status read_published(const reader *r, const json_t *v, json_t **out)
     return alphas ? read_alphas(r, json_string_value(alphas), names, out) : TSR_OK;
 }
 
+/* Components of a published mixture that show this model nothing are a misunderstanding. */
+static tsr_status check_shown(const reader *r)
+{
+    for (size_t k = 0; k < r->p->n_components; k++) {
+        size_t m = 0;
+        while (m < r->mods->count && r->p->components[k].alpha[TSR_SIDE_IN][m] <= 0)
+            m++;
+        if (m == r->mods->count)
+            TSR_FAIL(TSR_ECONFIG,
+                     "%s: mask: component %zu of the published mixture has inputs, but this model "
+                     "has none of them (such as pixels, or a modality named rgb); write "
+                     "mask.components instead",
+                     r->origin, k);
+    }
+    return TSR_OK;
+}
+
 static tsr_status read_policy(reader *r, const json_t *v, json_t *published)
 {
     tsr_component defaults;
@@ -517,9 +534,11 @@ static tsr_status read_policy(reader *r, const json_t *v, json_t *published)
     TSR_TRY(each(r, json_object_get(v, "keep"), &(slot){.c = &defaults, .where = "mask.keep"},
                  set_keep));
     TSR_TRY(read_common(r, v));
-    r->lenient = published != NULL;
-    return read_components(r, published ? json_object_get(published, "components") : list,
-                           &defaults);
+    if (!published)
+        return read_components(r, list, &defaults);
+    r->lenient = 1;
+    TSR_TRY(read_components(r, json_object_get(published, "components"), &defaults));
+    return check_shown(r);
 }
 
 tsr_status tsr_policy_create(const json_t *value, const char *origin, const tsr_mods *mods,

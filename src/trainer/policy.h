@@ -1,35 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Masking policies: what a recipe says under `mask:`.
+ * Masking policies: what a recipe says under `mask:`. tessera-mask(5) is the reference for users.
  *
  *   mask:
- *     totals: {inputs: [64, 128], targets: 128}   tokens of a sample, drawn uniformly from the range;
- *                                                 targets: rest = all that is hidden
- *     components:                                 one is drawn for each sample
+ *     totals: {inputs: [64, 128], targets: 128}  tokens of a sample, uniform in the range; or
+ *                                                targets: rest, which is all that is hidden
+ *     components:                                one is drawn for each sample
  *       - weight: 2
- *         inputs: {default: 0.5, rgb: 5}          Dirichlet concentrations; 0: never
+ *         inputs: {default: 0.5, rgb: 5}         Dirichlet concentrations; 0: never
  *         targets: {default: 0.5, "*@448": 2}
- *         keep: {default: random, caption: all}   sequences: share kept. random: uniform; all; binary:
- *                                                 all or nothing
- *         subset: {inputs: [1, 2]}                first so many modalities are drawn, then concentrations
- *                                                 count among these only
- *     grids: {default: random, depth: block}      random, block or whole
- *     chunks: {det: v0, metadata: v1}             sequences kept or dropped in chunks
- *     limits: {inputs: {rgb: [16, 64]}}           floor and cap of a modality's tokens
- *     drop: {default: 0, caption: 0.1}            chance of being treated as absent
- *     compat: false                               budgets exactly as the 4M reference makes them
+ *         keep: {default: random, caption: all}  sequences: random, all, binary
+ *         subset: {inputs: [1, 2]}               so many modalities are drawn first
+ *     grids: {default: random, depth: block}     random, block, whole
+ *     chunks: {det: v0, metadata: v1}            sequences kept or dropped in chunks
+ *     limits: {inputs: {rgb: [16, 64]}}          floor and cap of a modality's tokens
+ *     drop: {caption: 0.1}                       chance of being treated as absent
+ *     compat: false                              budgets exactly as the 4M reference makes them
  *
- * A map by modality may be one value for all; its keys are a modality's name, a name with one "*", a class
- * (pixels, image, vector, sequence) or `default`; the first of this order that fits counts. totals,
- * keep and subset may stand beside `components` as defaults of all of them. Instead of components:
- * `preset: 4m-7` (4m-7-mix, 4m-21, t2i, sr) or `alphas: FILE`, a published YAML of mixtures, with
- * `names: {model's: file's}` where names differ. A chunk begins with an id of the value family v0 .. v3,
- * with one of {starts: [low, high]}, or is one of {every: n, after: k} equal pieces (the first k tokens
- * are one chunk); [EOS] is always a chunk by itself.
+ * Instead of components: `preset: 4m-7` (4m-7-mix, 4m-21, t2i, sr), or `alphas: FILE` of the 4M
+ * repository with `names: {model's: file's}` where names differ.
  *
- * Budgets count rows of the model. What a modality cannot use (it is short, its keep scheme hides it, its
- * places are inputs already) goes to the others that have room, in proportion to their
- * concentrations: see budget.h. Sequences can end below their budgets, as span masking wants; then grids
- * get the rest. With `compat` nothing is handed on, and a target sequence of b tokens has b - 1 rows. */
+ * Budgets count rows of the model. What a modality cannot use (it is short, its keep scheme hides
+ * it, its places are inputs already) goes to the others that have room, in proportion to their
+ * concentrations: see budget.h. Sequences can end below their budgets, as span masking wants; then
+ * grids get the rest. With `compat` nothing is handed on, and a target sequence of b tokens has
+ * b - 1 rows. */
 #ifndef TSR_TRAINER_POLICY_H
 #define TSR_TRAINER_POLICY_H
 
@@ -56,11 +50,11 @@ typedef struct tsr_chunks {
 } tsr_chunks;
 
 typedef struct tsr_component {
-    double weight;                         /* > 0, relative */
+    double weight;                           /* > 0, relative */
     double alpha[TSR_SIDES][TSR_MODALITIES]; /* 0: never */
     tsr_keep keep[TSR_MODALITIES];
     uint32_t least[TSR_SIDES], most[TSR_SIDES]; /* total, inclusive */
-    int rest;                              /* targets are all that is hidden; no total */
+    int rest;                                   /* targets are all that is hidden; no total */
     uint32_t subset_least[TSR_SIDES], subset_most[TSR_SIDES]; /* most 0: all modalities */
 } tsr_component;
 
@@ -72,15 +66,16 @@ struct tsr_policy {
     tsr_grid_kind grid[TSR_MODALITIES];
     tsr_chunks chunks[TSR_MODALITIES];
     double drop[TSR_MODALITIES];
-    uint32_t floor[TSR_SIDES][TSR_MODALITIES], cap[TSR_SIDES][TSR_MODALITIES]; /* caps: UINT32_MAX */
+    uint32_t floor[TSR_SIDES][TSR_MODALITIES];
+    uint32_t cap[TSR_SIDES][TSR_MODALITIES]; /* UINT32_MAX: none */
     int compat;
 };
 
-/* Read a policy; `origin` names the recipe in messages. NULL value: one component, all concentrations
- * 1, 128 inputs and 128 targets.
- * Errors   TSR_ECONFIG naming the key, with a suggestion: unknown keys and modalities, values out of
- *          range, concentrations for a side a modality has not, floors beyond the total, a `whole` grid that
- *          never fits; TSR_ENOENT, TSR_EIO for the file of `alphas`. */
+/* Read a policy; `origin` names the recipe in messages. NULL or null: one component, all
+ * concentrations 1, 128 inputs and 128 targets.
+ * Errors   TSR_ECONFIG naming the key, with a suggestion: unknown keys and modalities, values out
+ *          of range, concentrations for a side a modality has not, floors beyond the total, a
+ *          `whole` grid that never fits; TSR_ENOENT, TSR_EIO for the file of `alphas`. */
 TSR_USE tsr_status tsr_policy_create(const json_t *value, const char *origin, const tsr_mods *mods,
                                      tsr_policy **out);
 void tsr_policy_destroy(tsr_policy *p);

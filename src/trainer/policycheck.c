@@ -28,6 +28,16 @@ static tsr_status check_mod(const tsr_policy *p, size_t m, const char *origin)
     return TSR_OK;
 }
 
+/* Somebody must be a target; that nobody is an input may be wanted. */
+static tsr_status check_targets(const tsr_policy *p, size_t k, const char *origin)
+{
+    for (size_t m = 0; m < p->mods.count; m++)
+        if (p->components[k].alpha[TSR_SIDE_OUT][m] > 0)
+            return TSR_OK;
+    TSR_FAIL(TSR_ECONFIG, "%s: mask.components.%zu: no modality of the model can be a target",
+             origin, k);
+}
+
 static tsr_status check_side(const tsr_policy *p, const tsr_component *c, int side,
                              const char *origin)
 {
@@ -72,8 +82,10 @@ tsr_status tsr_policy_check(const tsr_policy *p, const char *origin)
         TSR_FAIL(TSR_ECONFIG, "%s: the model has no modalities to mask", origin);
     for (size_t m = 0; m < p->mods.count; m++)
         TSR_TRY(check_mod(p, m, origin));
-    for (size_t k = 0; k < p->n_components; k++)
+    for (size_t k = 0; k < p->n_components; k++) {
+        TSR_TRY(check_targets(p, k, origin));
         for (int side = 0; side < TSR_SIDES; side++)
             TSR_TRY(check_side(p, &p->components[k], side, origin));
+    }
     return p->compat ? check_compat(p, origin) : TSR_OK;
 }

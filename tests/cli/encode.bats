@@ -108,6 +108,7 @@ setup()
     jq -e '.gflops > 0 and .library_gflops > 0' <<<"$output"
     exits 0 "$tessera" bench encode --width 64 --depth 1 --image 32 --seconds 0.01 --rounds 1
     contains "$output" "GFLOP/s"
+    exits 0 "$tessera" bench train --batch 2 --seconds 0.01 --rounds 1 --json
     exits 2 "$tessera" bench nothing
     exits 2 "$tessera" bench gemm --size 1x2
     exits 2 "$tessera" bench encode --width 65
