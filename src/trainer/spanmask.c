@@ -132,7 +132,8 @@ tsr_status tsr_span_rebuild(const uint32_t *input, uint32_t n_input, const uint3
         }
         if (length > cap - used)
             TSR_FAIL(TSR_ELIMIT, "the sequence has more than %u tokens", cap);
-        memcpy(out + used, run, length * sizeof *out);
+        if (length)
+            memcpy(out + used, run, length * sizeof *out);
         used += length;
     }
     *n_out = used;

@@ -299,6 +299,33 @@ static void broken_alphas_files_are_refused(void **state)
     remove(path);
 }
 
+/* The recipe in the man page is one. */
+static void the_manual_is_right(void **state)
+{
+    char path[512], *page = NULL, *from, *end;
+    size_t bytes;
+    json_t *recipe = NULL;
+    tsr_mods mods = {.count = 0};
+    tsr_policy *p;
+    (void)state;
+    add(&mods, "rgb", TSR_CLASS_IMAGE);
+    add(&mods, "caption", TSR_CLASS_SEQUENCE);
+    add(&mods, "det", TSR_CLASS_SEQUENCE);
+    add(&mods, "metadata", TSR_CLASS_SEQUENCE);
+    snprintf(path, sizeof path, "%s/man/tessera-mask.5", source_folder());
+    assert_ok(tsr_file_read(path, 1 << 20, &page, &bytes));
+    from = strstr(page, "\nmask:\n");
+    assert_non_null(from);
+    end = strstr(from, "\n.Ed");
+    assert_non_null(end);
+    assert_ok(tsr_yaml_parse(from, (size_t)(end - from), path, NULL, &recipe));
+    assert_ok(tsr_policy_create(json_object_get(recipe, "mask"), path, &mods, &p));
+    assert_int_equal(p->n_components, 2);
+    tsr_policy_destroy(p);
+    json_decref(recipe);
+    tsr_free(page);
+}
+
 /* Every allocation fails once: an error, no leak and no crash. */
 static void memory_may_run_out(void **state)
 {
@@ -342,6 +369,7 @@ int main(void)
         cmocka_unit_test(presets_are_the_published_ones),
         cmocka_unit_test(alphas_files_are_read),
         cmocka_unit_test(broken_alphas_files_are_refused),
+        cmocka_unit_test(the_manual_is_right),
         cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
