@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Masking: which tokens of a sample are shown and which are to be predicted.
  *
- * A mask is a function of (policy, tokens held, random stream) and of nothing else. The caller makes
- * the stream from (seed, TSR_RNG_MASK, epoch and sample). */
+ * A mask is a function of (policy, tokens held, random stream) and of nothing else. The caller
+ * makes the stream from (seed, TSR_RNG_MASK, epoch and sample). */
 #ifndef TSR_TRAINER_MASK_H
 #define TSR_TRAINER_MASK_H
 
@@ -10,8 +10,8 @@
 #include "base/status.h"
 #include "trainer/example.h"
 
-typedef struct tsr_policy tsr_policy;         /* immutable, shared by threads; see policy.h */
-typedef struct tsr_mask_work tsr_mask_work;   /* scratch of one thread */
+typedef struct tsr_policy tsr_policy;       /* immutable, shared by threads; see policy.h */
+typedef struct tsr_mask_work tsr_mask_work; /* scratch of one thread */
 
 /* Scratch for one thread. Errors: TSR_ENOMEM. */
 TSR_USE tsr_status tsr_mask_work_create(const tsr_policy *p, tsr_mask_work **out);
