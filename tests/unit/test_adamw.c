@@ -157,7 +157,8 @@ static void averages_start_as_copies(void **state)
 static void schedules_follow_their_formulas(void **state)
 {
     (void)state;
-    const tsr_schedule s = {TSR_SCHEDULE_COSINE, 1.0, 0.1, 5, 15};
+    const tsr_schedule s = {
+        .kind = TSR_SCHEDULE_COSINE, .peak = 1.0, .floor = 0.1, .warmup = 5, .total = 15};
     assert_ok(tsr_schedule_check(&s));
     static const double want[] = {0, 0.25, 0.5, 0.75, 1, 1, 0.9779754323328191};
     for (uint64_t i = 0; i < 7; i++)
@@ -166,23 +167,67 @@ static void schedules_follow_their_formulas(void **state)
     assert_true(tsr_schedule_at(&s, 14) > 0.1);
     assert_true(tsr_schedule_at(&s, 15) == 0.1);
     assert_true(tsr_schedule_at(&s, 1000) == 0.1);
-    const tsr_schedule one = {TSR_SCHEDULE_CONSTANT, 2.0, 0, 1, 10};
+    const tsr_schedule one = {.kind = TSR_SCHEDULE_CONSTANT, .peak = 2.0, .warmup = 1, .total = 10};
     assert_true(tsr_schedule_at(&one, 0) == 0);
     assert_true(tsr_schedule_at(&one, 1) == 2);
     assert_true(tsr_schedule_at(&one, 99) == 2);
-    const tsr_schedule none = {TSR_SCHEDULE_COSINE, 2.0, 0, 0, 10};
+    const tsr_schedule none = {.kind = TSR_SCHEDULE_COSINE, .peak = 2.0, .total = 10};
     assert_true(tsr_schedule_at(&none, 0) == 2);
-    const tsr_schedule all = {TSR_SCHEDULE_COSINE, 2.0, 0.5, 10, 10};
+    const tsr_schedule all = {
+        .kind = TSR_SCHEDULE_COSINE, .peak = 2.0, .floor = 0.5, .warmup = 10, .total = 10};
     assert_true(tsr_schedule_at(&all, 9) == 2);
     assert_true(tsr_schedule_at(&all, 10) == 0.5);
-    const tsr_schedule bad = {TSR_SCHEDULE_COSINE, 2.0, 0, 11, 10};
+    const tsr_schedule bad = {
+        .kind = TSR_SCHEDULE_COSINE, .peak = 2.0, .warmup = 11, .total = 10};
     assert_fails(TSR_ECONFIG, tsr_schedule_check(&bad));
-    const tsr_schedule negative = {TSR_SCHEDULE_COSINE, -2.0, 0, 1, 10};
+    const tsr_schedule negative = {
+        .kind = TSR_SCHEDULE_COSINE, .peak = -2.0, .warmup = 1, .total = 10};
     assert_fails(TSR_ECONFIG, tsr_schedule_check(&negative));
     tsr_schedule_kind kind;
     assert_ok(tsr_schedule_parse("constant", &kind));
     assert_int_equal(kind, TSR_SCHEDULE_CONSTANT);
     assert_fails(TSR_ECONFIG, tsr_schedule_parse("linear", &kind));
+    assert_ok(tsr_schedule_parse("inverse_sqrt", &kind));
+    assert_int_equal(kind, TSR_SCHEDULE_INVERSE_SQRT);
+}
+
+/* Expected: peak / sqrt((j + tau) / tau) after the warm-up, then numpy.linspace(last, floor, C). */
+static void cool_downs_end_at_the_floor(void **state)
+{
+    (void)state;
+    const tsr_schedule s = {.kind = TSR_SCHEDULE_INVERSE_SQRT,
+                            .peak = 2,
+                            .floor = 0.25,
+                            .warmup = 3,
+                            .total = 20,
+                            .cooldown = 5,
+                            .tau = 4};
+    assert_ok(tsr_schedule_check(&s));
+    assert_true(tsr_schedule_at(&s, 1) == 1);
+    assert_true(tsr_schedule_at(&s, 2) == 2);
+    assert_true(tsr_schedule_at(&s, 3) == 2);
+    assert_true(fabs(tsr_schedule_at(&s, 15 - 1) - 2 / sqrt(15.0 / 4)) < 1e-12);
+    assert_true(fabs(tsr_schedule_at(&s, 15) - 2 / sqrt(15.0 / 4)) < 1e-12);
+    assert_true(fabs(tsr_schedule_at(&s, 17) - (2 / sqrt(15.0 / 4) + 0.25) / 2) < 1e-12);
+    assert_true(fabs(tsr_schedule_at(&s, 19) - 0.25) < 1e-12);
+    assert_true(tsr_schedule_at(&s, 20) == 0.25);
+    tsr_schedule plain = s;
+    plain.cooldown = 0;
+    assert_true(fabs(tsr_schedule_at(&plain, 103) - 2 / sqrt(104.0 / 4)) < 1e-12);
+    const tsr_schedule flat = {
+        .kind = TSR_SCHEDULE_CONSTANT, .peak = 3, .total = 10, .cooldown = 1};
+    assert_ok(tsr_schedule_check(&flat));
+    assert_true(tsr_schedule_at(&flat, 8) == 3);
+    assert_true(tsr_schedule_at(&flat, 9) == 0);
+    tsr_schedule bad = s;
+    bad.cooldown = 18;
+    assert_fails(TSR_ECONFIG, tsr_schedule_check(&bad));
+    bad = s;
+    bad.tau = 0;
+    assert_fails(TSR_ECONFIG, tsr_schedule_check(&bad));
+    bad = s;
+    bad.kind = TSR_SCHEDULE_COSINE;
+    assert_fails(TSR_ECONFIG, tsr_schedule_check(&bad));
 }
 
 static const char *checkpoint_path(void)
@@ -256,6 +301,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_bytes),
         cmocka_unit_test(averages_start_as_copies),
         cmocka_unit_test(schedules_follow_their_formulas),
+        cmocka_unit_test(cool_downs_end_at_the_floor),
         cmocka_unit_test(a_resumed_run_gives_the_same_bytes),
         cmocka_unit_test(a_checkpoint_of_another_model_is_refused),
     };
