@@ -7,7 +7,7 @@
  * with two parameters and stays so.
  *
  * With a shared vocabulary one table (encoder_embeddings.token_emb.weight) and one head
- * (decoder_embeddings.token_emb.weight, also stored as .to_logits.weight) hold all global ids; a
+ * (decoder_embeddings.to_logits.weight, also stored as .token_emb.weight) hold all global ids; a
  * prediction is then a softmax over all of them.
  *
  * Source   Mizrahi et al. 2023, arXiv:2312.06647; Bachmann et al. 2024, arXiv:2406.09406. */
@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "nn/params.h"
+#include "nn/safetensors.h"
 #include "trainer/modality.h"
 
 typedef struct tsr_fm_config {
@@ -53,18 +54,22 @@ typedef struct tsr_fm tsr_fm;
 TSR_USE tsr_status tsr_fm_create(const tsr_fm_config *c, uint64_t seed, tsr_fm **out);
 void tsr_fm_destroy(tsr_fm *m);
 
-/* Read a model file: one of ours, or a published one (sizes from metadata and shapes, modalities
- * from their names). All that is missing, misshapen or too much is named in one message.
- * Errors   TSR_ENOENT, TSR_EFORMAT, TSR_EMISMATCH, TSR_EUNSUPPORTED. */
+/* 1 when the open file looks like a masked model. */
+int tsr_fm_is_file(const tsr_safetensors *f);
+
+/* Read a model file: one of ours, or a published one (options from its metadata, modalities from
+ * their names and shapes). Values may be F32, F16 or BF16. All tensors that are missing, misshapen or
+ * too much are named in one message. Embedded sentences (t5_caption) of published models are left out.
+ * Errors   TSR_ENOENT, TSR_EIO, TSR_EFORMAT, TSR_EMISMATCH, TSR_EUNSUPPORTED, TSR_ENUMERIC. */
 TSR_USE tsr_status tsr_fm_open(const char *path, tsr_fm **out);
 
 /* Write by rename. `averaged`: the moving average of the weights where there is one. `extra`: JSON
- * object kept as metadata "tessera" beside the configuration (vocabulary, provenance), or NULL.
- * Errors: TSR_EIO, TSR_ENOMEM. */
+ * object kept in the metadata (vocabulary, provenance); NULL: that of the file read, if any.
+ * Errors: TSR_EARG, TSR_EIO, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_fm_write(const tsr_fm *m, const char *path, int averaged,
                                 const json_t *extra);
 
-/* Borrowed until destroy. `extra` is the metadata object of the file read, or NULL. */
+/* Borrowed until destroy. `extra` is the object that was given to write, or NULL. */
 const tsr_fm_config *tsr_fm_get_config(const tsr_fm *m);
 tsr_params *tsr_fm_params(const tsr_fm *m);
 const json_t *tsr_fm_extra(const tsr_fm *m);

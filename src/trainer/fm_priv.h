@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Inside of the masked model, shared by fm.c, fmparams.c, fmfile.c and fmdescribe.c only. */
+ * Inside of the masked model, shared by fm.c, fmparams.c, fmfile.c, fmpublished.c and
+ * fmdescribe.c only. */
 #ifndef TSR_TRAINER_FM_PRIV_H
 #define TSR_TRAINER_FM_PRIV_H
 
+#include "nn/safetensors.h"
 #include "trainer/fm.h"
 
 #define TSR_FM_NAME 192 /* bytes for the name of a tensor */
@@ -17,15 +19,17 @@ struct tsr_fm {
 /* Two names in files for what is one parameter in training. The first is the parameter's. */
 typedef struct tsr_tie {
     char name[TSR_FM_NAME], other[TSR_FM_NAME];
-    int idle; /* `name` has no part in any computation once `other` is a parameter of its own */
+    int idle; /* a table of a grid's decoder, which is never looked up: always tied */
 } tsr_tie;
+
+#define TSR_FM_TIES (2 * TSR_MODALITIES) /* at most */
 
 /* Tie number i of a configuration, 0 when there are no more. */
 int tsr_fm_tie(const tsr_fm_config *c, size_t i, tsr_tie *out);
 
 /* Add all tensors of the configuration to m->ps, in the order of the reference's files.
  * seed     fills them when `fill` is set
- * budget   values that may be added at most: what a file holds, or SIZE_MAX
+ * budget   values that may be added at most, or SIZE_MAX
  * untied   [ties] 1 where the second name is a parameter of its own, or NULL
  * Errors   TSR_EMISMATCH beyond the budget, TSR_ENOMEM. */
 typedef struct tsr_fm_fill {
@@ -36,7 +40,12 @@ typedef struct tsr_fm_fill {
 } tsr_fm_fill;
 TSR_USE tsr_status tsr_fm_make_tensors(tsr_fm *m, const tsr_fm_fill *how);
 
-/* Values of the tensors that belong to the blocks: products of encoder and decoder. */
+/* Modalities of a published file, from the names in its options (`config`, parsed) and the shapes of
+ * its tensors, into m->config.mods; names of those that are not handled into m->left_out.
+ * Errors   TSR_EFORMAT, TSR_EUNSUPPORTED, TSR_ELIMIT. */
+TSR_USE tsr_status tsr_fm_published_mods(const tsr_safetensors *f, const json_t *config, tsr_fm *m);
+
+/* 1 for products inside the blocks of encoder and decoder (and their biases). */
 int tsr_fm_is_block(const char *name);
 
 #endif

@@ -77,6 +77,8 @@ static tsr_value look_up(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side
 {
     int text = c->mods.items[m].cls == TSR_CLASS_SEQUENCE;
     place table = in_embeddings(c, side, m, "token_emb.weight", c->shared_vocabulary);
+    if (side == TSR_FM_DECODER && !tsr_has_weight(g, table.name)) /* tied */
+        table = in_embeddings(c, side, m, "to_logits.weight", c->shared_vocabulary);
     return tsr_embedding_padded(g, tsr_weight(g, table.name), ids,
                                 text ? (int)tsr_fm_first_id(c, m) + TSR_ID_PAD : -1);
 }
@@ -243,7 +245,5 @@ tsr_value tsr_fm_logits(tsr_graph *g, const tsr_fm_config *c, size_t m, tsr_valu
 {
     place head = in_embeddings(c, TSR_FM_DECODER, m, "to_logits.weight", c->shared_vocabulary);
     tsr_graph_label(g, "to_logits.%s", c->mods.items[m].name);
-    if (!tsr_has_weight(g, head.name))
-        head = in_embeddings(c, TSR_FM_DECODER, m, "token_emb.weight", c->shared_vocabulary);
     return tsr_linear(g, rows, tsr_weight(g, head.name), TSR_NONE, TSR_ACT_NONE);
 }

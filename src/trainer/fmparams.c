@@ -28,8 +28,8 @@
 
 static void tie_heads(const char *at, tsr_tie *t, int idle)
 {
-    snprintf(t->name, sizeof t->name, "%stoken_emb.weight", at);
-    snprintf(t->other, sizeof t->other, "%sto_logits.weight", at);
+    snprintf(t->name, sizeof t->name, "%sto_logits.weight", at);
+    snprintf(t->other, sizeof t->other, "%stoken_emb.weight", at);
     t->idle = idle;
 }
 
@@ -96,7 +96,7 @@ static tsr_status add(maker *w, const char *name, const tensor *t, tsr_param **o
     unsigned flags = t->flags;
     TSR_TRY(tsr_shape_count(t->ndim, t->shape, &count));
     if (count > w->how.budget)
-        TSR_FAIL(TSR_EMISMATCH, "tensor \"%s\" would need more values than the file holds", name);
+        TSR_FAIL(TSR_EMISMATCH, "tensor \"%s\" would need more values than the file can hold", name);
     if (w->how.budget != SIZE_MAX)
         w->how.budget -= count;
     if ((flags & TSR_PARAM_TRAIN) && tsr_param_decays(name))
@@ -230,7 +230,7 @@ static void make_output(maker *w, const tsr_mod *mod)
         make(w, &token, "%smod_emb", at);
     make_positions(w, at, mod);
     if (!w->m->config.shared_vocabulary)
-        make(w, &table, "%stoken_emb.weight", at);
+        make(w, &table, "%sto_logits.weight", at);
 }
 
 static void make_embeddings(maker *w)
@@ -245,14 +245,13 @@ static void make_embeddings(maker *w)
         if (c->mods.items[i].input)
             make_input(w, &c->mods.items[i]);
     if (c->shared_vocabulary)
-        make(w, &out, "decoder_embeddings.token_emb.weight");
+        make(w, &out, "decoder_embeddings.to_logits.weight");
     for (size_t i = 0; i < c->mods.count; i++)
         if (c->mods.items[i].output)
             make_output(w, &c->mods.items[i]);
 }
 
-/* Second names that are parameters of their own: shaped like the first. A table without any part in
- * the computation is kept, but not trained. */
+/* Second names that are parameters of their own: shaped like the first. */
 static void make_untied(maker *w)
 {
     tsr_tie tie;
@@ -265,8 +264,6 @@ static void make_untied(maker *w)
                     .leading = p->file_ndim - p->ndim,
                     .flags = TSR_PARAM_TRAIN};
         memcpy(t.shape, p->shape, sizeof t.shape);
-        if (tie.idle)
-            p->flags = 0;
         make(w, &t, "%s", tie.other);
     }
 }

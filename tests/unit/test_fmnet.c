@@ -151,7 +151,7 @@ static void losses_are_weighted(void **state)
         tsr_fmnet_destroy(n);
     }
     /* label's weight is 0 */
-    tsr_param *p = tsr_params_find(tsr_fm_params(m), "decoder_embeddings.label.token_emb.weight");
+    tsr_param *p = tsr_params_find(tsr_fm_params(m), "decoder_embeddings.label.to_logits.weight");
     for (size_t i = 0; i < p->count; i++)
         assert_true(p->grad[i] == 0.0f);
     fmtest_batch_clear(&b);
