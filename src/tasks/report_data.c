@@ -83,8 +83,7 @@ tsr_status tsr_report_lines(const char *path, json_t **list, size_t *bad)
 
 /* --- finding --- */
 
-/* spec's own path, else folder/name if it is there. */
-static tsr_status place(const char *given, const char *folder, const char *name, char **out)
+tsr_status tsr_report_place(const char *given, const char *folder, const char *name, char **out)
 {
     if (given)
         return tsr_strdup(out, given);
@@ -99,15 +98,14 @@ static tsr_status place(const char *given, const char *folder, const char *name,
     return TSR_OK;
 }
 
-/* A failure with a part that was asked for is one of the whole; else it becomes a note. */
-static tsr_status excuse(tsr_report_data *d, int asked, tsr_status st)
+tsr_status tsr_report_excuse(tsr_report_data *d, int asked, tsr_status st)
 {
     if (st == TSR_OK || st == TSR_ENOMEM || asked)
         return st;
     return tsr_json_append(d->notes, json_string(tsr_error()));
 }
 
-static tsr_status read_object(const char *path, json_t **out)
+tsr_status tsr_report_read_object(const char *path, json_t **out)
 {
     json_t *v;
     TSR_TRY(tsr_json_read(path, MAX_JSON, &v));
@@ -119,8 +117,7 @@ static tsr_status read_object(const char *path, json_t **out)
     return TSR_OK;
 }
 
-/* d->x = object[key] where it is of that type. */
-static void adopt(json_t **into, const json_t *object, const char *key, json_type type)
+void tsr_report_adopt(json_t **into, const json_t *object, const char *key, json_type type)
 {
     json_t *v = json_object_get(object, key);
     if (!v || json_typeof(v) != type || *into)
@@ -131,9 +128,9 @@ static void adopt(json_t **into, const json_t *object, const char *key, json_typ
 static tsr_status read_figures(tsr_report_data *d, const tsr_report_spec *spec)
 {
     char *path = NULL;
-    TSR_TRY(place(NULL, spec->folder, "report.json", &path));
+    TSR_TRY(tsr_report_place(NULL, spec->folder, "report.json", &path));
     json_t *v = NULL;
-    tsr_status st = path ? excuse(d, 0, read_object(path, &v)) : TSR_OK;
+    tsr_status st = path ? tsr_report_excuse(d, 0, tsr_report_read_object(path, &v)) : TSR_OK;
     tsr_free(path);
     if (!v)
         return st;
@@ -144,13 +141,16 @@ static tsr_status read_figures(tsr_report_data *d, const tsr_report_spec *spec)
 
 static tsr_status read_evaluation(tsr_report_data *d, const tsr_report_spec *spec)
 {
-    TSR_TRY(place(spec->eval, spec->folder, "eval.json", &d->eval));
+    TSR_TRY(tsr_report_place(spec->eval, spec->folder, "eval.json", &d->eval));
     if (d->eval)
-        TSR_TRY(excuse(d, spec->eval != NULL, read_object(d->eval, &d->evaluation)));
-    adopt(&d->tasks, d->evaluation, "tasks", JSON_ARRAY);
-    adopt(&d->matrix, d->evaluation, "matrix", JSON_OBJECT);
-    adopt(&d->tasks, d->figures, "tasks", JSON_ARRAY);
-    adopt(&d->matrix, d->figures, "matrix", JSON_OBJECT);
+        TSR_TRY(tsr_report_excuse(d, spec->eval != NULL,
+                                  tsr_report_read_object(d->eval, &d->evaluation)));
+    tsr_report_adopt(&d->tasks, d->evaluation, "tasks", JSON_ARRAY);
+    tsr_report_adopt(&d->matrix, d->evaluation, "matrix", JSON_OBJECT);
+    tsr_report_adopt(&d->candidates, d->evaluation, "candidates", JSON_ARRAY);
+    tsr_report_adopt(&d->candidates, d->figures, "candidates", JSON_ARRAY);
+    tsr_report_adopt(&d->tasks, d->figures, "tasks", JSON_ARRAY);
+    tsr_report_adopt(&d->matrix, d->figures, "matrix", JSON_OBJECT);
     return TSR_OK;
 }
 
@@ -165,10 +165,11 @@ static tsr_status read_tokenizers(tsr_report_data *d, const tsr_report_spec *spe
     json_t *had = json_object_get(d->figures, "tokenizers");
     if (json_is_object(had) && json_object_update(d->tokenizers, had) != 0)
         return TSR_ENOMEM;
-    TSR_TRY(place(spec->tokenizers, spec->folder, "tokenizers", &d->tokenizer_folder));
+    TSR_TRY(tsr_report_place(spec->tokenizers, spec->folder, "tokenizers", &d->tokenizer_folder));
     if (!d->tokenizer_folder)
         return TSR_OK;
-    TSR_GO(excuse(d, spec->tokenizers != NULL, tsr_list_folder(d->tokenizer_folder, &names)));
+    TSR_GO(tsr_report_excuse(d, spec->tokenizers != NULL,
+                             tsr_list_folder(d->tokenizer_folder, &names)));
     for (size_t i = 0; i < names.count; i++) {
         json_t *v = NULL;
         if (!tsr_ends_with(names.names[i], suffix))
@@ -176,7 +177,7 @@ static tsr_status read_tokenizers(tsr_report_data *d, const tsr_report_spec *spe
         TSR_GO(tsr_strndup(&key, names.names[i], strlen(names.names[i]) - strlen(suffix)));
         TSR_GO(tsr_path_join(&path, d->tokenizer_folder, names.names[i]));
         if (!json_object_get(d->tokenizers, key))
-            TSR_GO(excuse(d, 0, read_object(path, &v)));
+            TSR_GO(tsr_report_excuse(d, 0, tsr_report_read_object(path, &v)));
         if (v)
             TSR_GO(tsr_json_set(d->tokenizers, key, v));
         tsr_free(key);
@@ -190,45 +191,18 @@ out:
     return st;
 }
 
-static tsr_status note_bad_lines(tsr_report_data *d, const char *path, size_t bad)
-{
-    char text[512];
-    if (!bad)
-        return TSR_OK;
-    snprintf(text, sizeof text, "%.400s: %zu line%s could not be read", path, bad,
-             bad == 1 ? "" : "s");
-    return tsr_json_append(d->notes, json_string(text));
-}
-
-static tsr_status read_run(tsr_report_data *d, const tsr_report_spec *spec)
-{
-    char *path = NULL;
-    size_t bad = 0;
-    TSR_TRY(place(spec->run, spec->folder, "model", &d->run));
-    adopt(&d->training, d->figures, "training", JSON_OBJECT);
-    if (!d->run)
-        return TSR_OK;
-    TSR_TRY(tsr_path_join(&path, d->run, "metrics.jsonl"));
-    tsr_status st = tsr_report_lines(path, &d->metrics, &bad);
-    st = excuse(d, spec->run != NULL, st);
-    if (st == TSR_OK)
-        st = note_bad_lines(d, path, bad);
-    tsr_free(path);
-    return st;
-}
-
 static tsr_status read_examples(tsr_report_data *d, const tsr_report_spec *spec)
 {
     char *path = NULL;
     json_t *v = NULL;
-    TSR_TRY(place(spec->examples, spec->folder, "examples", &d->example_folder));
+    TSR_TRY(tsr_report_place(spec->examples, spec->folder, "examples", &d->example_folder));
     if (!d->example_folder)
         return TSR_OK;
     TSR_TRY(tsr_path_join(&path, d->example_folder, "examples.json"));
     tsr_status st = TSR_OK;
     if (spec->examples || tsr_file_exists(path))
-        st = excuse(d, spec->examples != NULL, read_object(path, &v));
-    adopt(&d->examples, v, "examples", JSON_ARRAY);
+        st = tsr_report_excuse(d, spec->examples != NULL, tsr_report_read_object(path, &v));
+    tsr_report_adopt(&d->examples, v, "examples", JSON_ARRAY);
     json_decref(v);
     tsr_free(path);
     return st;
@@ -236,10 +210,10 @@ static tsr_status read_examples(tsr_report_data *d, const tsr_report_spec *spec)
 
 static tsr_status read_corpus(tsr_report_data *d, const tsr_report_spec *spec)
 {
-    TSR_TRY(place(spec->corpus, spec->folder, "corpus", &d->corpus_path));
+    TSR_TRY(tsr_report_place(spec->corpus, spec->folder, "corpus", &d->corpus_path));
     if (!d->corpus_path)
         return TSR_OK;
-    return excuse(d, spec->corpus != NULL, tsr_corpus_open(d->corpus_path, &d->corpus));
+    return tsr_report_excuse(d, spec->corpus != NULL, tsr_corpus_open(d->corpus_path, &d->corpus));
 }
 
 tsr_status tsr_report_data_read(const tsr_report_spec *spec, tsr_report_data *d)
@@ -255,7 +229,7 @@ tsr_status tsr_report_data_read(const tsr_report_spec *spec, tsr_report_data *d)
     TSR_TRY(read_figures(d, spec));
     TSR_TRY(read_evaluation(d, spec));
     TSR_TRY(read_tokenizers(d, spec));
-    TSR_TRY(read_run(d, spec));
+    TSR_TRY(tsr_report_run_read(d, spec));
     TSR_TRY(read_examples(d, spec));
     TSR_TRY(read_corpus(d, spec));
     if (json_object_size(d->tokenizers) || d->tasks || d->matrix || d->metrics || d->examples ||
@@ -277,9 +251,14 @@ void tsr_report_data_clear(tsr_report_data *d)
     json_decref(d->tokenizers);
     json_decref(d->tasks);
     json_decref(d->matrix);
+    json_decref(d->candidates);
     json_decref(d->evaluation);
     json_decref(d->training);
     json_decref(d->metrics);
+    json_decref(d->validations);
+    json_decref(d->timing);
+    json_decref(d->unigrams);
+    json_decref(d->model);
     json_decref(d->examples);
     json_decref(d->notes);
     tsr_corpus_close(d->corpus);

@@ -14,10 +14,16 @@ typedef struct tsr_report_data {
     json_t *tokenizers;                                                 /* {name: its report} */
     json_t *tasks;                                                      /* list */
     json_t *matrix;
+    json_t *candidates; /* list */
     json_t *evaluation; /* what eval wrote besides, or NULL */
-    json_t *training;   /* object: figures of the training run */
-    json_t *metrics;    /* list: lines of the run's metrics.jsonl */
-    json_t *examples;   /* list */
+    /* of the training run */
+    json_t *training;    /* object: its figures */
+    json_t *metrics;     /* list: lines of metrics.jsonl about steps */
+    json_t *validations; /* {name of a validation set: list of its lines} */
+    json_t *timing;      /* list: lines of timing.jsonl */
+    json_t *unigrams;    /* {modality: {"entropy_nats", ...}} */
+    json_t *model;       /* metadata of the model's file, with its "digest" */
+    json_t *examples;    /* list */
     tsr_corpus *corpus;
     size_t examples_shown;
     json_t *notes; /* list of sentences: what is there but could not be read */
@@ -27,6 +33,24 @@ typedef struct tsr_report_data {
  * Errors: as tsr_report_make. */
 TSR_USE tsr_status tsr_report_data_read(const tsr_report_spec *spec, tsr_report_data *out);
 void tsr_report_data_clear(tsr_report_data *d);
+
+/* The part of it that is about the training run: files below spec->run, or `model` in the folder.
+ */
+TSR_USE tsr_status tsr_report_run_read(tsr_report_data *d, const tsr_report_spec *spec);
+
+/* `given`, else folder/name if it is there; *out stays NULL where neither is. tsr_free. */
+TSR_USE tsr_status tsr_report_place(const char *given, const char *folder, const char *name,
+                                    char **out);
+
+/* A failure with a part that was asked for is one of the whole; else it becomes a note and is
+ * forgotten. Memory that runs out stays a failure. */
+TSR_USE tsr_status tsr_report_excuse(tsr_report_data *d, int asked, tsr_status st);
+
+/* Read a JSON file that must hold an object. */
+TSR_USE tsr_status tsr_report_read_object(const char *path, json_t **out);
+
+/* *into = object[key] (a new reference) where it is of that type and *into is NULL. */
+void tsr_report_adopt(json_t **into, const json_t *object, const char *key, json_type type);
 
 /* Lines of a .jsonl file as a list; lines that are no objects (a torn last one) are passed over and
  * counted in *bad. Errors: TSR_ENOENT, TSR_EIO, TSR_ELIMIT above 256 MiB, TSR_ENOMEM. */

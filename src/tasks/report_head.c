@@ -8,6 +8,7 @@
 #include "tasks/report_parts.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -87,31 +88,46 @@ static void corpus_facts(tsr_html *h, const tsr_report_data *d)
     number_fact(h, "Modalities", (double)m->n_modalities, 9, text);
 }
 
+/* A setting of the model's file, which keeps them as text. */
+static double model_number(const tsr_report_data *d, const char *name)
+{
+    const char *text = tsr_report_string(d->model, name);
+    char *end;
+    double v = text ? strtod(text, &end) : NAN;
+    return text && *text && !*end ? v : NAN;
+}
+
+static void model_fact(tsr_html *h, const tsr_report_data *d)
+{
+    char text[256], a[TSR_NUMBER_CHARS], b[TSR_NUMBER_CHARS], c[TSR_NUMBER_CHARS];
+    double parameters = tsr_report_number(d->training, "parameters.blocks") +
+                        tsr_report_number(d->training, "parameters.embeddings");
+    if (!isfinite(parameters))
+        return;
+    text[0] = '\0';
+    if (isfinite(model_number(d, "dim")))
+        snprintf(text, sizeof text, "width %s, %s encoder and %s decoder layers",
+                 tsr_number_text(model_number(d, "dim"), 9, a),
+                 tsr_number_text(model_number(d, "encoder_depth"), 9, b),
+                 tsr_number_text(model_number(d, "decoder_depth"), 9, c));
+    snprintf(a, sizeof a, "%s M", tsr_number_text(parameters / 1e6, 3, b));
+    fact(h, "Parameters", a, text);
+}
+
 static void training_facts(tsr_html *h, const tsr_report_data *d)
 {
     char text[256], number[TSR_NUMBER_CHARS], other[TSR_NUMBER_CHARS];
-    double parameters = tsr_report_number(d->training, "parameters");
-    double width = tsr_report_number(d->training, "dim");
-    text[0] = '\0';
-    if (isfinite(width))
-        snprintf(text, sizeof text, "width %s, %s encoder and %s decoder layers",
-                 tsr_number_text(width, 9, number),
-                 tsr_number_text(tsr_report_number(d->training, "encoder_depth"), 9, other),
-                 tsr_number_text(tsr_report_number(d->training, "decoder_depth"), 9,
-                                 (char[TSR_NUMBER_CHARS]){0}));
-    if (isfinite(parameters)) {
-        snprintf(other, sizeof other, "%s M", tsr_number_text(parameters / 1e6, 3, number));
-        fact(h, "Parameters", other, text);
-    }
-    double seconds = tsr_report_number(d->training, "seconds");
+    double seconds = tsr_report_number(d->training, "train_seconds");
+    double steps = tsr_report_number(d->training, "steps");
+    double tokens =
+        tsr_report_number(d->training, "inputs") + tsr_report_number(d->training, "targets");
+    model_fact(h, d);
     if (!isfinite(seconds))
         return;
-    double steps = tsr_report_number(d->training, "steps");
-    double tokens = tsr_report_number(d->training, "tokens");
     text[0] = '\0';
     if (isfinite(steps) && isfinite(tokens))
-        snprintf(text, sizeof text, "%s steps, %s M tokens", tsr_number_text(steps, 9, number),
-                 tsr_number_text(tokens / 1e6, 3, other));
+        snprintf(text, sizeof text, "%s steps, %s M tokens shown and predicted",
+                 tsr_number_text(steps, 9, number), tsr_number_text(tokens / 1e6, 3, other));
     fact(h, "Training", tsr_seconds_text(seconds, number), text);
 }
 
@@ -197,7 +213,7 @@ static void digests(tsr_html *h, const tsr_report_data *d)
     }
     json_object_foreach(d->tokenizers, name, v)
         digest_row(h, "recipe of tokenizer", name, tsr_report_string(v, "recipe"));
-    digest_row(h, "model", "", tsr_report_string(d->training, "digest"));
+    digest_row(h, "model", "", tsr_report_string(d->model, "digest"));
     digest_row(h, "recipe of training", "", tsr_report_string(d->training, "recipe"));
     tsr_html_raw(h, "</tbody></table></div>");
 }

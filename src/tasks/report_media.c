@@ -134,9 +134,10 @@ static void put_image(tsr_html *h, const tsr_media *m, const tsr_media_view *v)
     put_image_data(h, im, v);
     tsr_html_raw(h, "\">");
     tsr_media_range(m, v->kind, &near, &far);
-    if (im->pixel == TSR_PIXEL_F32 && near > 0)
-        tsr_html_f(h, "<small>%s to %s m</small>", tsr_number_text(near, 2, a),
-                   tsr_number_text(far, 2, b));
+    double metre = im->pixel == TSR_PIXEL_U16 ? 1000 : 1; /* 16 bit: millimetres */
+    if (near > 0)
+        tsr_html_f(h, "<small>%s to %s m</small>", tsr_number_text(near / metre, 2, a),
+                   tsr_number_text(far / metre, 2, b));
 }
 
 static void put_sound(tsr_html *h, const tsr_media *m, const char *label)
@@ -232,7 +233,8 @@ static void put_value(tsr_html *h, const json_t *v)
     if (json_is_string(v)) {
         tsr_html_f(h, "%s", json_string_value(v));
     } else if (json_is_number(v)) {
-        tsr_html_f(h, "%s", tsr_number_text(json_number_value(v), json_is_integer(v) ? 9 : 3, text));
+        tsr_html_f(h, "%s",
+                   tsr_number_text(json_number_value(v), json_is_integer(v) ? 9 : 3, text));
     } else if (h->status == TSR_OK && tsr_json_text(v, 0, &json) == TSR_OK) {
         tsr_html_f(h, "%s", json);
         tsr_free(json);

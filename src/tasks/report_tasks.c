@@ -60,17 +60,26 @@ static int compare(measured a, measured b, int higher)
     return 0;
 }
 
-static void put_verdict(tsr_html *h, measured model, measured other, const char *than, int higher)
+/* The same from the paired difference, which tells more apart; 2 when there is none. */
+static int compare_paired(const json_t *difference)
+{
+    double low = tsr_report_number(difference, "low"), high = tsr_report_number(difference, "high");
+    if (!isfinite(low) || !isfinite(high))
+        return 2;
+    return low > 0 ? 1 : high < 0 ? -1 : 0;
+}
+
+/* How the model compares with a companion, in words; `order` as compare() tells. */
+static void put_verdict(tsr_html *h, measured model, measured other, const char *than, int order)
 {
     static const char *const classes[] = {"worse", "unclear", "better"};
     static const char *const words[] = {"▼ worse", "", "▲ better"};
     char number[TSR_NUMBER_CHARS];
     if (!isfinite(model.value) || !isfinite(other.value))
         return;
-    int order = compare(model, other, higher);
     tsr_html_f(h, "<li class=\"%s\">", classes[order + 1]);
     if (order == 0)
-        tsr_html_f(h, "≈ not told apart from %s: intervals overlap", than);
+        tsr_html_f(h, "≈ not told apart from %s", than);
     else if (other.value <= 0 || model.value < 0)
         tsr_html_f(h, "%s than with %s", words[order + 1], than);
     else if (model.value >= 2 * other.value)
@@ -81,6 +90,21 @@ static void put_verdict(tsr_html *h, measured model, measured other, const char 
                    tsr_number_text(fabs(100 * (model.value / other.value - 1)), 2, number),
                    model.value > other.value ? "higher" : "lower", than);
     tsr_html_raw(h, "</li>");
+}
+
+static void put_verdicts(tsr_html *h, const json_t *task, const measured *v, int higher)
+{
+    static const struct {
+        companion c;
+        const char *difference;
+    } others[] = {{NO_INPUT, "better_than_no_input"}, {WRONG_INPUT, "better_than_wrong_input"}};
+    for (int i = 0; i < 2; i++) {
+        measured other = v[others[i].c];
+        int order = compare_paired(json_object_get(task, others[i].difference));
+        if (order == 2)
+            order = compare(v[MODEL], other, higher);
+        put_verdict(h, v[MODEL], other, companions[others[i].c].label, order);
+    }
 }
 
 static void put_bar(tsr_html *h, const tsr_metric_name *m, companion c, measured v, double full)
@@ -114,6 +138,16 @@ static void put_way(tsr_html *h, const measured *v)
                tsr_number_text(round(100 * part / whole), 9, number));
 }
 
+static void put_malformed(tsr_html *h, const json_t *task)
+{
+    char number[TSR_NUMBER_CHARS];
+    double bad = tsr_report_number(task, "malformed.model");
+    if (bad > 0)
+        tsr_html_f(h,
+                   "<li>%s of the model's predictions were malformed and count as the worst</li>",
+                   tsr_number_text(bad, 9, number));
+}
+
 static void put_metric(tsr_html *h, const json_t *task)
 {
     tsr_metric_name other;
@@ -139,27 +173,52 @@ static void put_metric(tsr_html *h, const json_t *task)
     for (int c = 0; c < N_COMPANIONS; c++)
         put_bar(h, m, (companion)c, v[c], full);
     tsr_html_raw(h, "<ul class=\"verdict\">");
-    put_verdict(h, v[MODEL], v[NO_INPUT], "no input", higher);
-    put_verdict(h, v[MODEL], v[WRONG_INPUT], "wrong input", higher);
+    put_verdicts(h, task, v, higher);
     put_way(h, v);
+    put_malformed(h, task);
     tsr_html_raw(h, "</ul></div>");
 }
 
-int tsr_report_tasks(tsr_html *h, tsr_report_data *d)
+/* Finding the truth among other samples' targets. */
+static void put_candidates(tsr_html *h, const json_t *list)
 {
     size_t i;
-    json_t *task;
-    const json_t *before = NULL;
-    if (!json_array_size(d->tasks))
-        return 0;
-    tsr_section_open(
-        h, "tasks", "From any to any: tasks",
-        "Held-out samples, in the target's own units. No input: the same model, given "
-        "nothing. Wrong input: given another sample's. Ceiling: the true tokens, decoded; "
-        "no prediction of tokens can do better. Whiskers are 95 % intervals (bootstrap "
-        "over samples).");
+    const json_t *v;
+    char a[64], b[64];
+    const tsr_metric_name share = {"", "", "%", 1, 1};
+    if (!json_array_size(list))
+        return;
+    tsr_html_raw(h,
+                 "<h3>Choosing the truth among candidates</h3><p class=\"lead\">How often the true "
+                 "target has the highest likelihood among other samples' targets, by the chain "
+                 "rule; beside it the share that chance would give.</p><div class=\"scroll fit\">"
+                 "<table><thead><tr><th>task</th><th>candidates</th><th>first</th><th>chance</th>"
+                 "<th>first by gain over no input</th></tr></thead><tbody>");
+    json_array_foreach((json_t *)list, i, v)
+    {
+        const measured first = read_measured(v, "accuracy"),
+                       gain = read_measured(v, "accuracy_gain");
+        if (!json_is_object(v) || !tsr_report_string(v, "to"))
+            continue;
+        tsr_html_raw(h, "<tr><th scope=\"row\">");
+        tsr_route_html(h, v);
+        tsr_html_f(h, "</th><td>%s</td>",
+                   tsr_number_text(tsr_report_number(v, "candidates"), 9, a));
+        tsr_html_f(h, "<td>%s<small>%s to %s</small></td>", tsr_metric_text(&share, first.value, a),
+                   tsr_number_text(100 * first.low, 3, b),
+                   tsr_number_text(100 * first.high, 3, (char[TSR_NUMBER_CHARS]){0}));
+        tsr_html_f(h, "<td>%s</td>", tsr_metric_text(&share, tsr_report_number(v, "chance"), a));
+        tsr_html_f(h, "<td>%s</td></tr>", tsr_metric_text(&share, gain.value, a));
+    }
+    tsr_html_raw(h, "</tbody></table></div>");
+}
+
+static void put_tasks(tsr_html *h, const json_t *tasks)
+{
+    size_t i;
+    const json_t *task, *before = NULL;
     tsr_html_raw(h, "<div class=\"tasks\">");
-    json_array_foreach(d->tasks, i, task)
+    json_array_foreach((json_t *)tasks, i, task)
     {
         if (!json_is_object(task) || !tsr_report_string(task, "to"))
             continue;
@@ -173,6 +232,21 @@ int tsr_report_tasks(tsr_html *h, tsr_report_data *d)
         before = task;
     }
     tsr_html_raw(h, before ? "</article></div>" : "</div>");
+}
+
+int tsr_report_tasks(tsr_html *h, tsr_report_data *d)
+{
+    if (!json_array_size(d->tasks))
+        return 0;
+    tsr_section_open(
+        h, "tasks", "From any to any: tasks",
+        "Held-out samples, in the target's own units. No input: the same model, given "
+        "nothing. Wrong input: given another sample's. Ceiling: the true tokens, decoded; "
+        "no prediction of tokens can do better. Whiskers are 95 % intervals (bootstrap "
+        "over samples); ▲ and ▼ are given where the interval of the difference, paired by "
+        "sample, leaves out 0.");
+    put_tasks(h, d->tasks);
+    put_candidates(h, d->candidates);
     tsr_section_close(h);
     return 1;
 }

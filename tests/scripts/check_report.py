@@ -152,22 +152,34 @@ def sections_follow_the_data():
         task(['caption', 'depth'], 'rgb', 'psnr_db', True, (9.5, 12, 4, 28))]})
     page, _ = report(folder)
     assert page.sections == ['tasks', 'tokenizers', 'provenance'], page.sections
+    tasks = json.load(open(folder + '/report.json'))
+    tasks['candidates'] = [{'from': ['rgb'], 'to': 'caption', 'candidates': 16, 'chance': 0.0625,
+                            'accuracy': value(0.5), 'accuracy_gain': value(0.75)}]
+    tasks['tasks'][1].update({'better_than_no_input': {'value': 0.005, 'low': 0.001, 'high': 0.01},
+                              'malformed': {'model': 3}})
     for text in ('Tessera on things', '8 min 27 s', '▲ better: 75 % lower than with no input',
                  '0.0800', '0.0700 to 0.0900', '83 % of the way', '92.0 %',
                  '≈ not told apart from no input', '▲ better: 84 % higher than with wrong input',
                  '▼ worse: 21 % lower than with no input',
                  '▲ better: 2.4 times that with wrong input', '9.50 dB', 'caption + depth'):
         assert text in page.text, text
+    put(folder + '/report.json', tasks)
+    paired, _ = report(folder)
+    for text in ('▲ better: 0.55 % higher than with no input', '3 of the model', '6.25 %', '75.0 %',
+                 '49.0 to 51.0'):
+        assert text in paired.text, text
     assert page.tags['article'] == 2 and page.texts['h3'].count('caption + depth ') == 1
 
 
 def metrics(steps):
     for step in range(10, steps + 1, 10):
-        line = {'step': step, 'loss': 5 - step / 1000, 'lr': 1e-3, 'tokens_per_second': 20000,
-                'nats': {'rgb': 6 - step / 1000, 'depth': 5.0}}
+        yield json.dumps({'step': step, 'inputs': 10, 'targets': 10, 'lr': 1e-3, 'grad_norm': 0.5,
+                          'loss': 5 - step / 1000, 'nll': {'rgb': 6 - step / 1000, 'depth': 5.0},
+                          'bits_below_unigram': {'rgb': 1, 'depth': 0}}) + '\n'
         if step % 100 == 0:
-            line['val'] = {'loss': 4.5, 'nats': {'rgb': 5.1}, 'bits_below_unigram': {'rgb': 1.25}}
-        yield json.dumps(line) + '\n'
+            yield json.dumps({'step': step, 'validation': 'val', 'samples': 64, 'targets': 99,
+                              'loss': 4.5, 'nll_per_token': 5.1, 'nll': {'rgb': 5.1, 'depth': 5.0},
+                              'bits_below_unigram': {'rgb': 1.25, 'depth': 0.5}}) + '\n'
 
 
 def curves_and_matrix():
@@ -182,10 +194,23 @@ def curves_and_matrix():
     page, summary = report(folder)
     assert page.sections == ['matrix', 'training', 'provenance'], page.sections
     assert len(summary['notes']) == 1 and '1 line could not be read' in summary['notes'][0]
-    for text in ('50.0', '25 %', '200', 'validation ends 1.25 bits', 'training, mean of 13',
-                 'learning rate', 'step 515'):
+    for text in ('50.0', '25 %', '200', 'training, mean of 13', 'validation', 'learning rate',
+                 'step 515', 'norm of gradients'):
         assert text in page.text, text
-    assert page.tags['figure'] == 5  # loss, rate, speed, two modalities
+    assert 'unigram\n' not in page.text and 'speed' not in page.text
+    assert page.tags['figure'] == 5  # loss, rate, norm, two modalities
+
+    put(folder + '/model/timing.jsonl', ''.join(
+        json.dumps({'step': s, 'tokens_per_second': 20000 + s}) + '\n' for s in range(10, 100, 10)))
+    put(folder + '/model/unigrams.json', {'rgb': {'entropy_nats': 6.25, 'tokens': 9}})
+    put(folder + '/model/report.json', {'steps': 1000, 'train_seconds': 412, 'inputs': 4e6,
+                                        'targets': 5e6, 'parameters': {'blocks': 8e6,
+                                                                       'embeddings': 4.3e6}})
+    page, _ = report(folder)
+    for text in ('validation ends 1.25 of 9.02 bits', 'unigram: 6.250', 'speed', '12.3 M',
+                 '6 min 52 s', '1,000 steps, 9.00 M tokens'):
+        assert text in page.text, text
+    assert page.tags['figure'] == 6
 
 
 def examples(folder):
