@@ -15,6 +15,7 @@ const tsr_command *const tsr_commands[] = {
     &tsr_cmd_decode,
     &tsr_cmd_roundtrip,
     &tsr_cmd_tokenize,
+    &tsr_cmd_train,
     &tsr_cmd_verify,
     &tsr_cmd_inspect,
     &tsr_cmd_report,

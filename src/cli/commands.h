@@ -14,6 +14,7 @@ extern const tsr_command tsr_cmd_info;
 extern const tsr_command tsr_cmd_inspect;
 extern const tsr_command tsr_cmd_report;
 extern const tsr_command tsr_cmd_roundtrip;
+extern const tsr_command tsr_cmd_train;
 extern const tsr_command tsr_cmd_train_tokenizer;
 extern const tsr_command tsr_cmd_tokenize;
 extern const tsr_command tsr_cmd_verify;
