@@ -8,6 +8,7 @@
 #include "nn/safetensors.h"
 #include "shards/corpus.h"
 #include "tokenizers/tokenizer.h"
+#include "trainer/fm.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -135,14 +136,31 @@ static tsr_status add_totals(const tsr_safetensors *f, json_t *into)
     return tsr_json_set(into, "data_bytes", json_integer(bytes));
 }
 
-/* A tokenizer where it is one; else tensors and metadata. Why it is not a tokenizer is said. */
+static tsr_status describe_model(const char *path, json_t *into)
+{
+    tsr_fm *m = NULL;
+    json_t *v = NULL;
+    tsr_status st;
+    TSR_GO(tsr_fm_open(path, &m));
+    TSR_GO(tsr_fm_describe(m, &v));
+    if (json_object_update(into, v) != 0)
+        TSR_GOFAIL(TSR_ENOMEM, "out of memory");
+out:
+    json_decref(v);
+    tsr_fm_destroy(m);
+    return st;
+}
+
+/* A masked model or a tokenizer where it is one; else tensors and metadata. Why it is not a tokenizer is said. */
 static tsr_status describe_safetensors(const char *path, const settings *s, json_t *into)
 {
     tsr_safetensors *f = NULL;
     tsr_tokenizer *t = NULL;
     tsr_status st;
     TSR_GO(tsr_safetensors_open(path, &f));
-    if (tsr_tokenizer_open(path, s->modality, &t) == TSR_OK) {
+    if (tsr_fm_is_file(f)) {
+        TSR_GO(describe_model(path, into));
+    } else if (tsr_tokenizer_open(path, s->modality, &t) == TSR_OK) {
         TSR_GO(describe_tokenizer(t, into));
     } else {
         TSR_GO(tsr_json_set(into, "kind", json_string("safetensors")));
@@ -241,8 +259,9 @@ const tsr_command tsr_cmd_info = {
         "Tokenizers (ours and those of 4M): tokens and grid of a sample, input range and "
         "normalisation, resize rule, codebook sizes, whether encoder and decoder are there, bits "
         "of a "
-        "sample, hash. Shards, keys files and corpora: what they hold. Other safetensors files: "
-        "metadata and tensors.",
+        "sample, hash. Masked models (ours and those of 4M): sizes, parameters, modalities with their "
+        "vocabularies and tokenizers. Shards, keys files and corpora: what they hold. Other "
+        "safetensors files: metadata and tensors.",
     .min_operands = 1,
     .max_operands = -1,
     .options = options,

@@ -26,23 +26,25 @@ static counts count_values(const tsr_params *ps)
     return n;
 }
 
-static tsr_status describe_mod(const tsr_mod *m, json_t *list)
+/* What counts for the class of modality m, under its name. */
+static tsr_status describe_mod(const tsr_mod *m, json_t *into)
 {
-    char digest[TSR_DIGEST_CHARS] = "";
+    char digest[TSR_DIGEST_CHARS];
     const char *role = !m->output ? "input" : m->input ? "input and output" : "output";
-    const tsr_digest unknown = {0, 0};
-    if (!tsr_digest_equal(m->tokenizer, unknown))
-        tsr_digest_text(m->tokenizer, digest);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", m->name, "class",
-                          tsr_modality_class_name(m->cls), "role", role, "vocabulary",
-                          (json_int_t)m->vocabulary, "max_tokens", (json_int_t)m->max_tokens);
-    TSR_TRY(tsr_json_append(list, o));
-    if (m->cls != TSR_CLASS_SEQUENCE)
-        TSR_TRY(tsr_json_set(o, "grid",
-                             json_pack("[I,I]", (json_int_t)m->height, (json_int_t)m->width)));
-    if (digest[0])
-        TSR_TRY(tsr_json_set(o, "tokenizer", json_string(digest)));
-    return TSR_OK;
+    json_t *o = json_pack("{s:s, s:s}", "class", tsr_modality_class_name(m->cls), "role", role);
+    TSR_TRY(tsr_json_set(into, m->name, o));
+    if (m->cls == TSR_CLASS_PIXELS)
+        TSR_TRY(tsr_json_set(o, "patch_values", json_integer(m->patch_values)));
+    else
+        TSR_TRY(tsr_json_set(o, "vocabulary", json_integer(m->vocabulary)));
+    if (m->cls == TSR_CLASS_SEQUENCE)
+        TSR_TRY(tsr_json_set(o, "max_tokens", json_integer(m->max_tokens)));
+    else
+        TSR_TRY(tsr_json_set(o, "grid", json_pack("[i,i]", (int)m->height, (int)m->width)));
+    if (!m->tokenizer.hi && !m->tokenizer.lo)
+        return TSR_OK;
+    tsr_digest_text(m->tokenizer, digest);
+    return tsr_json_set(o, "tokenizer", json_string(digest));
 }
 
 static tsr_status describe_sizes(const tsr_fm *m, json_t *into)
@@ -79,7 +81,7 @@ static tsr_status describe_untied(const tsr_fm *m, json_t *into)
 tsr_status tsr_fm_describe(const tsr_fm *m, json_t **out)
 {
     tsr_status st;
-    json_t *o = json_object(), *mods = json_array();
+    json_t *o = json_object(), *mods = json_object();
     TSR_GO(tsr_json_set(o, "kind", json_string("masked model")));
     TSR_GO(describe_sizes(m, o));
     for (size_t i = 0; i < m->config.mods.count; i++)

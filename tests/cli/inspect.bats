@@ -144,6 +144,8 @@ setup_file()
         exits 0 "$tessera" info --json "$corpus/${pair%:*}"
         [ "$(jq -r .kind <<<"$output")" = "${pair#*:}" ]
     done
+    exits 0 "$tessera" info --json "$data/golden/fm-swiglu.safetensors"
+    [ "$(jq -r '.kind, .parameters.trained, .modalities.metadata.max_tokens' <<<"$output" | xargs)" = "masked model 1696640 40" ]
     exits 1 "$tessera" info "$corpus/nothing"
     contains "$errors" "nothing"
     : >"$scratch/empty"

@@ -323,7 +323,7 @@ static void is_described(void **state)
                      2 * (4 * 48 * 48 + 3 * 48 * 128) + 2 * (8 * 48 * 48 + 3 * 48 * 128));
     assert_int_equal(json_integer_value(json_object_get(values, "trained")),
                      tsr_params_values(tsr_fm_params(m), TSR_PARAM_TRAIN));
-    assert_int_equal(json_array_size(json_object_get(o, "modalities")), TEST_MODS);
+    assert_int_equal(json_object_size(json_object_get(o, "modalities")), TEST_MODS);
     assert_int_equal(json_array_size(json_object_get(o, "untied")), 0);
     json_decref(o);
     tsr_fm_destroy(m);
