@@ -4,11 +4,11 @@
 
 #include "base/mem.h"
 #include "base/par.h"
+#include "nn/elementwise.h"
 
 #include <math.h>
 
 #define PIECE 16384 /* values; fixed, so that sums do not depend on threads */
-#define LANES 16
 
 /* One piece of one tensor. */
 typedef struct piece {
@@ -58,20 +58,7 @@ static void sum_squares(void *ctx, size_t i, int lane)
     (void)lane;
     const norm_job *j = ctx;
     const piece *c = &j->items[i];
-    const float *g = c->p->grad + c->at;
-    double sum[LANES] = {0};
-    size_t whole = c->n / LANES * LANES;
-    for (size_t k = 0; k < whole; k += LANES) {
-#pragma omp simd
-        for (int l = 0; l < LANES; l++)
-            sum[l] += (double)g[k + l] * (double)g[k + l];
-    }
-    for (size_t k = whole; k < c->n; k++)
-        sum[k - whole] += (double)g[k] * (double)g[k];
-    double total = 0;
-    for (int l = 0; l < LANES; l++)
-        total += sum[l];
-    j->sums[i] = total;
+    j->sums[i] = tsr_elementwise_now()->square_sum(c->p->grad + c->at, c->n);
 }
 
 tsr_status tsr_grad_norm(const tsr_params *ps, double *norm)
@@ -110,7 +97,7 @@ double tsr_clip_factor(double norm, double max_norm)
 
 typedef struct step_job {
     const piece *items;
-    float scale, b1, b2, keep, size, root, eps;
+    tsr_adamw_terms terms;
 } step_job;
 
 static void update(void *ctx, size_t i, int lane)
@@ -118,22 +105,14 @@ static void update(void *ctx, size_t i, int lane)
     (void)lane;
     const step_job *j = ctx;
     const piece *c = &j->items[i];
-    float *restrict x = c->p->value + c->at;
-    float *restrict m = c->p->moment1 + c->at;
-    float *restrict v = c->p->moment2 + c->at;
-    const float *restrict grad = c->p->grad + c->at;
-    const float b1 = j->b1, b2 = j->b2, a1 = 1 - b1, a2 = 1 - b2, scale = j->scale;
-    const float size = j->size, root = j->root, eps = j->eps;
-    const float keep = c->p->flags & TSR_PARAM_DECAY ? j->keep : 1;
-#pragma omp simd
-    for (size_t k = 0; k < c->n; k++) {
-        float g = grad[k] * scale;
-        float mk = b1 * m[k] + a1 * g;
-        float vk = b2 * v[k] + a2 * g * g;
-        m[k] = mk;
-        v[k] = vk;
-        x[k] = x[k] * keep - size * mk / (sqrtf(vk) / root + eps);
-    }
+    tsr_adamw_terms t = j->terms;
+    t.x = c->p->value + c->at;
+    t.m = c->p->moment1 + c->at;
+    t.v = c->p->moment2 + c->at;
+    t.g = c->p->grad + c->at;
+    t.n = c->n;
+    t.keep = c->p->flags & TSR_PARAM_DECAY ? t.keep : 1;
+    tsr_elementwise_now()->adamw(&t);
 }
 
 static tsr_status check_options(const tsr_adamw *o, uint64_t step, double scale)
@@ -157,13 +136,14 @@ tsr_status tsr_adamw_step(tsr_params *ps, const tsr_adamw *opt, uint64_t step, d
     TSR_TRY(cut(ps, TSR_PARAM_TRAIN, &c));
     double t = (double)step;
     step_job job = {.items = c.items,
-                    .scale = (float)scale,
-                    .b1 = (float)opt->beta1,
-                    .b2 = (float)opt->beta2,
-                    .keep = (float)(1 - opt->lr * opt->weight_decay),
-                    .size = (float)(opt->lr / (1 - pow(opt->beta1, t))),
-                    .root = (float)sqrt(1 - pow(opt->beta2, t)),
-                    .eps = (float)opt->eps};
+                    .terms = {.scale = (float)scale,
+                              .b1 = (float)opt->beta1,
+                              .b2 = (float)opt->beta2,
+                              .keep = (float)(1 - opt->lr * opt->weight_decay),
+                              .size = (float)(opt->lr / (1 - pow(opt->beta1, t))),
+                              .root = (float)sqrt(1 - pow(opt->beta2, t)),
+                              .eps = (float)opt->eps,
+                              .clear = opt->clear_grads}};
     tsr_par_kernels(c.count, update, &job);
     tsr_free(c.items);
     for (size_t i = 0; i < tsr_params_count(ps); i++)

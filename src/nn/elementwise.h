@@ -9,6 +9,15 @@
 
 #include <stddef.h>
 
+/* One piece of an optimizer step (nn/adamw.h): x, m, v change in place, g is cleared if asked. */
+typedef struct tsr_adamw_terms {
+    float *x, *m, *v, *g;
+    size_t n;
+    float scale; /* of g */
+    float b1, b2, keep, size, root, eps;
+    int clear;
+} tsr_adamw_terms;
+
 typedef struct tsr_elementwise {
     /* out = a + b, a * b, s * a; out may be a. */
     void (*add)(float *out, const float *a, const float *b, size_t n);
@@ -23,6 +32,11 @@ typedef struct tsr_elementwise {
 
     /* out = x + b, rounded to bf16. */
     void (*add_to_half)(tsr_bf16 *out, const float *x, const float *b, size_t n);
+
+    /* Sum of x^2, in 16 lanes of double, then in order of lanes. */
+    double (*square_sum)(const float *x, size_t n);
+
+    void (*adamw)(const tsr_adamw_terms *t);
 
     void (*to_half)(tsr_bf16 *out, const float *x, size_t n);
     void (*to_float)(float *out, const tsr_bf16 *x, size_t n);

@@ -25,8 +25,8 @@ typedef struct tsr_gemm_spec {
     size_t c_row;           /* stride of a row of C; columns are adjacent */
     int accumulate;         /* add to C (float32 C only) */
     int bias;               /* add bias[n], float32 */
-    int tiles;              /* only a shape to pack B for, as tsr_kernels.layer takes it: k a multiple
-                               of 32, bf16; there is nothing to run */
+    int tiles;              /* only a shape to pack B for, as tsr_kernels.layer takes it: bf16;
+                               there is nothing to run */
 } tsr_gemm_spec;
 
 typedef struct tsr_gemm tsr_gemm;

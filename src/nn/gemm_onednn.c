@@ -264,7 +264,7 @@ static tsr_status check_spec(const tsr_gemm_spec *s)
         (s->ab == TSR_F32 && s->c == TSR_BF16) || (s->accumulate && s->c != TSR_F32))
         TSR_FAIL(TSR_EARG, "a product of %s operands into %s%s", tsr_dtype_name(s->ab),
                  tsr_dtype_name(s->c), s->accumulate ? ", accumulated" : "");
-    if (s->tiles && (s->k % 32 != 0 || s->ab != TSR_BF16 || !tsr_kernels_get_bf16()->layer))
+    if (s->tiles && (s->ab != TSR_BF16 || !tsr_kernels_get_bf16()->layer))
         TSR_FAIL(TSR_EARG, "tiles of %zu terms of %s", s->k, tsr_dtype_name(s->ab));
     if ((s->a_row != 1 && s->a_col != 1) || (s->b_row > 1 && s->b_col > 1) || s->c_row < s->n)
         TSR_FAIL(TSR_EARG, "a product of matrices with strides %zu,%zu %zu,%zu and %zu", s->a_row,
@@ -292,7 +292,7 @@ static tsr_status get_locked(const tsr_gemm_spec *spec, const tsr_gemm **out)
     TSR_TRY(start_library());
     TSR_TRY(tsr_alloc(&fresh, 1, sizeof *fresh));
     fresh->spec = *spec;
-    fresh->b_bytes = (spec->n + 31) / 32 * 32 * spec->k * sizeof(uint16_t);
+    fresh->b_bytes = (spec->n + 31) / 32 * 32 * ((spec->k + 31) / 32 * 32) * sizeof(uint16_t);
     int threads = alone_begin();
     dnnl_status_t st = spec->tiles ? dnnl_success : describe(fresh);
     if (st == dnnl_success && !spec->tiles)

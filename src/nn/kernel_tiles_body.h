@@ -36,6 +36,7 @@ static void tiles_begin(void)
 typedef struct tile_left {
     const uint16_t *x;
     size_t row, step, next;
+    const uint16_t *tail; /* the last terms of 32 rows, side by side, when they are not read from x */
 } tile_left;
 
 /* C[32, 32] (+)= A[32, 32*terms] B[32*terms, 32]. b: tiles, those of the second 16 columns b_next
@@ -55,11 +56,22 @@ V16_INLINE void tile_square(tile_left a, const uint16_t *b, size_t b_next, size_
         _tile_zero(2);
         _tile_zero(3);
     }
-    for (size_t t = 0; t < terms; t++) {
+    size_t whole = a.tail ? terms - 1 : terms;
+    for (size_t t = 0; t < whole; t++) {
         _tile_loadd(4, a.x + t * a.step, ab);
         _tile_loadd(5, a.x + a.next + t * a.step, ab);
         _tile_loadd(6, b + t * TILE_PAIRS, 64);
         _tile_loadd(7, b + b_next + t * TILE_PAIRS, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    if (a.tail) {
+        _tile_loadd(4, a.tail, 64);
+        _tile_loadd(5, a.tail + TILE_PAIRS, 64);
+        _tile_loadd(6, b + whole * TILE_PAIRS, 64);
+        _tile_loadd(7, b + b_next + whole * TILE_PAIRS, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
         _tile_dpbf16ps(2, 5, 6);
@@ -79,7 +91,7 @@ static void tile_product(size_t m, size_t n, size_t terms, const uint16_t *a, co
     for (size_t j = 0; j < n; j += 32)
         for (size_t i = 0; i < m; i += 32)
             tile_square((tile_left){a + i * terms * TILE_TERMS, terms * TILE_TERMS, TILE_TERMS,
-                                    16 * terms * TILE_TERMS},
+                                    16 * terms * TILE_TERMS, NULL},
                         b + j / 16 * terms * TILE_PAIRS, terms * TILE_PAIRS, terms, c + i * n + j, n,
                         add);
     atomic_signal_fence(memory_order_seq_cst);

@@ -116,7 +116,7 @@ typedef struct tsr_map_slopes {
 
 /* A linear layer on tiles: y = f(x w^T + bias) in bf16 with float32 sums; each row by itself. */
 typedef struct tsr_layer_rows {
-    size_t rows, inner, outer; /* inner: a multiple of 32; x readable up to a multiple of 32 rows */
+    size_t rows, inner, outer; /* x readable up to a multiple of 32 rows */
     const uint16_t *x;         /* [rows, inner] bf16 */
     const uint16_t *w;         /* as made by layer_pack */
     const float *bias;         /* or NULL */
@@ -133,7 +133,7 @@ typedef struct tsr_layer_weight {
     size_t row, col, inner, outer;
 } tsr_layer_weight;
 
-/* dw [n, k] (+)= dy^T x; n and k multiples of 32; dy and x bf16. */
+/* dw [n, k] (+)= dy^T x; dy and x bf16. */
 typedef struct tsr_weight_grad_block {
     size_t rows, n, k;
     const uint16_t *dy, *x;
@@ -183,8 +183,8 @@ typedef struct tsr_kernels {
     void (*attend_grad)(const tsr_head *h, void *scratch); /* gk, gv: sums over all spans */
     size_t (*attend_grad_scratch)(size_t nk, size_t width);
 
-    /* On bf16 tiles; NULL where there are none. Packed weights take inner times outer (rounded up to
-     * 32) bf16 values. */
+    /* On bf16 tiles; NULL where there are none. Packed weights take inner times outer (both rounded up
+     * to 32) bf16 values. */
     void (*layer_pack)(const tsr_layer_weight *w, uint16_t *to);
     void (*layer)(const tsr_layer_rows *l);
     void (*weight_grad)(const tsr_weight_grad_block *b, void *scratch);

@@ -176,12 +176,16 @@ static void gate_item(const tsr_op_call *c, size_t item, void *scratch)
 
 static void gate_grad_strip(const tsr_op_call *c, size_t at, size_t n)
 {
-    float ra[STRIP], rb[STRIP], rdy[STRIP];
-    float *da = c->out[0].data ? (float *)c->out[0].data + at : NULL;
-    float *db = c->out[1].data ? (float *)c->out[1].data + at : NULL;
+    float ra[STRIP], rb[STRIP], rdy[STRIP], rda[STRIP], rdb[STRIP];
+    float *da = c->out[0].data ? strip_home(&c->out[0], at, rda) : NULL;
+    float *db = c->out[1].data ? strip_home(&c->out[1], at, rdb) : NULL;
     tsr_kernels_get()->gate_grad(da, db, strip_get(&c->in[0], at, n, ra),
                                  strip_get(&c->in[1], at, n, rb),
                                  strip_get(&c->in[2], at, n, rdy), n);
+    if (da)
+        strip_done(&c->out[0], at, n, rda);
+    if (db)
+        strip_done(&c->out[1], at, n, rdb);
 }
 
 static void gate_grad_item(const tsr_op_call *c, size_t item, void *scratch)
@@ -212,6 +216,7 @@ const tsr_op tsr_op_silu_gate = {
 const tsr_op tsr_op_silu_gate_grad = {
     .name = "silu_gate_grad",
     .bf16_in = 7,
+    .bf16_out = 3,
     .shape = same_shapes,
     .flops = map_flops,
     .items = pieces,

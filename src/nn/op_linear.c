@@ -72,7 +72,7 @@ static cut cut_call(const tsr_op_call *c)
     q.direct = ((const linear_attr *)c->attr)->act == TSR_ACT_NONE;
     q.bias = q.direct && c->n_in > 2 && c->in[2].ndim > 0;
     q.out = q.direct ? c->out[0].dtype : TSR_F32;
-    q.own = q.type == TSR_BF16 && tsr_kernels_get_bf16()->layer && q.inner % 32 == 0;
+    q.own = q.type == TSR_BF16 && tsr_kernels_get_bf16()->layer;
     if (q.own) { /* rows depend on themselves alone, whatever the tile */
         q.tile = TILE_FLAT;
         q.block = BLOCK_MAX;

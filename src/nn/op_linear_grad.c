@@ -49,8 +49,7 @@ static dw_cut cut_call(const tsr_op_call *c)
     q.type = c->precision == TSR_PRECISION_BF16 ? TSR_BF16 : TSR_F32;
     q.dy_convert = q.type == TSR_BF16 && dy->dtype == TSR_F32 ? dy->count : 0;
     q.x_convert = q.type == TSR_BF16 && x->dtype == TSR_F32 ? x->count : 0;
-    q.tiles = q.type == TSR_BF16 && tsr_kernels_get_bf16()->weight_grad && q.n % 32 == 0 &&
-              q.k % 32 == 0;
+    q.tiles = q.type == TSR_BF16 && tsr_kernels_get_bf16()->weight_grad;
     return q;
 }
 

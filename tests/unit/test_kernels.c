@@ -443,7 +443,7 @@ static void check_layer(const tsr_kernels *k, size_t rows, size_t inner, size_t 
     float *x = floats(all * inner), *sums = floats(rows * outer);
     tsr_bf16 *hx, *pack, *half;
     assert_ok(tsr_alloc(&hx, all * inner, sizeof *hx));
-    assert_ok(tsr_alloc(&pack, inner * padded, sizeof *pack));
+    assert_ok(tsr_alloc(&pack, (inner + 31) / 32 * 32 * padded, sizeof *pack));
     assert_ok(tsr_alloc(&half, rows * outer, sizeof *half));
     fill(w, inner * outer, 31, 1.0f);
     fill(b, outer, 32, 1.0f);
@@ -530,6 +530,11 @@ static void layers_on_tiles(void **state)
     check_layer(k, 40, 64, 48, 1);
     check_layer(k, 64, 96, 64, 0);
     check_layer(k, 33, 96, 19, 1);
+    check_layer(k, 5, 21, 13, 0);
+    check_layer(k, 300, 47, 33, 1);
+    check_layer(k, 33, 113, 64, 0);
+    check_weight_grad(k, 37, 19, 1);
+    check_weight_grad(k, 64, 33, 85);
     check_weight_grad(k, 1, 32, 64);
     check_weight_grad(k, 64, 64, 32);
     check_weight_grad(k, 75, 32, 96);
