@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Percentile bootstrap of a weighted mean. */
+ * Percentile bootstrap of a weighted mean, and of a ratio of two. */
 #include "tasks/interval.h"
 
 #include "base/mem.h"
@@ -68,5 +68,55 @@ tsr_status tsr_interval_mean(const double *v, const double *w, size_t n, uint64_
     out->low = means[(size_t)(0.025 * RESAMPLES)];
     out->high = means[(size_t)(0.975 * RESAMPLES) - 1];
     tsr_free(means);
+    return TSR_OK;
+}
+
+static double ratio(double a, double b)
+{
+    return b > 0.0 ? a / b : a > 0.0 ? INFINITY : NAN;
+}
+
+/* NAN last. */
+static int ascending_or_nan(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    if (isnan(x) || isnan(y))
+        return isnan(x) - isnan(y);
+    return ascending(a, b);
+}
+
+/* Sums of both over a resampling, or over the samples themselves when r is NULL. */
+static double ratio_of(const double *a, const double *b, const double *w, size_t n, tsr_rng *r)
+{
+    double p = 0.0, q = 0.0;
+    for (size_t j = 0; j < n; j++) {
+        size_t i = r ? tsr_rng_below(r, (uint32_t)n) : j;
+        double one = w ? w[i] : 1.0;
+        if (one > 0.0) {
+            p += one * a[i];
+            q += one * b[i];
+        }
+    }
+    return ratio(p, q);
+}
+
+tsr_status tsr_interval_ratio(const double *a, const double *b, const double *w, size_t n,
+                              uint64_t seed, tsr_interval *out)
+{
+    double *all = NULL;
+    tsr_rng r;
+    TSR_TRY(check(a, w, n));
+    TSR_TRY(check(b, w, n));
+    TSR_TRY(tsr_alloc(&all, RESAMPLES, sizeof *all));
+    *out = (tsr_interval){.value = ratio_of(a, b, w, n, NULL)};
+    for (size_t i = 0; i < n; i++)
+        out->samples += !w || w[i] > 0.0;
+    tsr_rng_init(&r, seed, TSR_RNG_BOOTSTRAP, n);
+    for (size_t k = 0; k < RESAMPLES; k++)
+        all[k] = ratio_of(a, b, w, n, &r);
+    qsort(all, RESAMPLES, sizeof *all, ascending_or_nan);
+    out->low = all[(size_t)(0.025 * RESAMPLES)];
+    out->high = all[(size_t)(0.975 * RESAMPLES) - 1];
+    tsr_free(all);
     return TSR_OK;
 }

@@ -43,11 +43,39 @@ static void weights_select_and_scale(void **state)
     assert_fails(TSR_EARG, tsr_interval_mean(v, NULL, 0, 1, &i));
 }
 
+/* Pairs that go together have a ratio without spread; a zero below the line is told. */
+static void ratios_are_paired(void **state)
+{
+    (void)state;
+    enum { N = 50 };
+    double a[N], b[N], w[N], none[N] = {0};
+    tsr_interval i;
+    for (int k = 0; k < N; k++) {
+        b[k] = 1.0 + k % 7;
+        a[k] = 3.0 * b[k];
+        w[k] = k % 5 != 0;
+        if (k % 5 == 0)
+            a[k] = NAN;
+    }
+    assert_ok(tsr_interval_ratio(a, b, w, N, 1, &i));
+    assert_true(fabs(i.value - 3) < 1e-9 && fabs(i.low - 3) < 1e-9 && fabs(i.high - 3) < 1e-9);
+    assert_int_equal(i.samples, 40);
+    a[1] += 5;
+    assert_ok(tsr_interval_ratio(a, b, w, N, 1, &i));
+    assert_true(i.low < i.value && i.value < i.high);
+    assert_ok(tsr_interval_ratio(b, none, NULL, N, 1, &i));
+    assert_true(isinf(i.value) && isinf(i.low));
+    assert_ok(tsr_interval_ratio(none, none, NULL, N, 1, &i));
+    assert_true(isnan(i.value));
+    assert_fails(TSR_ENUMERIC, tsr_interval_ratio(a, b, NULL, N, 1, &i));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_theory),
         cmocka_unit_test(weights_select_and_scale),
+        cmocka_unit_test(ratios_are_paired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
