@@ -67,7 +67,7 @@ static void tokenizer_row(tsr_html *h, const char *name, const json_t *v)
     snprintf(text, sizeof text, "%s of %s", tsr_number_text(used, 9, number),
              tsr_number_text(codes, 9, size));
     snprintf(more, sizeof more, "%s %%", tsr_number_text(100 * used / codes, 3, number));
-    cell(h, "codes used", text, more);
+    cell(h, "codes used", isfinite(used / codes) ? text : "–", isfinite(used / codes) ? more : "");
     cell(h, "perplexity", tsr_number_text(tsr_report_number(v, "perplexity"), 3, number), NULL);
     cell(h, "bits a sample",
          tsr_number_text(round(tsr_report_number(v, "bits_per_sample")), 9, number), NULL);
