@@ -65,7 +65,7 @@ const char tsr_report_style[] =
     ".chart>svg{display:block;width:100%;height:auto;overflow:visible}"
     ".axis path{stroke:var(--grid);fill:none}"
     ".axis text{fill:var(--soft);font-size:10.5px}.end{text-anchor:end}.mid{text-anchor:middle}"
-    ".line,.faint,.points,.dashed{fill:none;stroke-width:1.8;stroke-linejoin:round}"
+    ".line,.faint,.points,.dashed{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}"
     ".faint{stroke-width:1;opacity:.35}.points{stroke-width:1.2}"
     ".dashed{stroke-dasharray:5 4;stroke-width:1.4}"
     ".ring{fill:var(--card);stroke-width:1.5}"

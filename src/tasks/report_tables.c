@@ -166,8 +166,9 @@ int tsr_report_usage(tsr_html *h, tsr_report_data *d)
         "used.");
     tsr_html_raw(h, "<div class=\"charts\">");
     for (size_t i = 0; i < m->n_modalities && h->status == TSR_OK; i++) {
-        tsr_status st =
-            m->modalities[i].space.codebook_size ? usage_of(h, d, &m->modalities[i]) : TSR_OK;
+        tsr_status st = m->modalities[i].space.layout != TSR_LAYOUT_PATCHES
+                            ? usage_of(h, d, &m->modalities[i])
+                            : TSR_OK;
         if (st != TSR_OK && st != TSR_ENOMEM)
             st = tsr_json_append(d->notes, json_string(tsr_error()));
         h->status = h->status == TSR_OK ? st : h->status;
