@@ -142,6 +142,8 @@ const char tsr_report_style[] =
     ".boxes rect{fill:none;stroke:#ffd23f;stroke-width:1}.boxes "
     ".ground{fill:var(--track);stroke:none}"
     ".boxes text{font-size:6.5px;fill:#fff;stroke:#000;stroke-width:1.6px;paint-order:stroke}"
+    ".records{font-size:13px}.records th,.records td{padding:4px 10px}.records .same{color:var(--good)}"
+    ".records tbody th{font-weight:500;color:var(--soft)}.sample .scroll{align-self:start}"
     ".fields{max-height:280px;overflow:auto}.fields th,.fields td{padding:2px 8px 2px 0;font-size:12.5px;"
     "white-space:normal;width:auto}"
     "@media(max-width:640px){"
