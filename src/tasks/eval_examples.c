@@ -58,13 +58,13 @@ static tsr_status put_way(const exhibit *x, const tsr_eval_results *r, size_t i,
                           json_t *o)
 {
     const tsr_eval_item *it = &x->s->items[r->list[i]];
-    const tsr_tokens *t = r->tokens[way] ? &r->tokens[way][i] : NULL;
+    const tsr_eval_guess *g = &r->guess[way];
     tsr_media media = {0};
     tsr_status st;
     if (r->outcomes[way][i].malformed)
         return TSR_OK;
-    if (t)
-        st = tsr_eval_decode(x->s, r->to, 0, t->ids, t->count, &media);
+    if (g->ids)
+        st = tsr_eval_estimate(x->s, r->to, 0, g->ids + i * g->variants, g->variants, &media);
     else
         st = tsr_eval_decode_held(x->s, it, r->to, 0, &media);
     if (st == TSR_OK)

@@ -84,6 +84,119 @@ tsr_status tsr_eval_decode_held(tsr_eval_set *s, const tsr_eval_item *it, size_t
     return st;
 }
 
+/* ---- several variants as one ------------------------------------------------------------------*/
+
+static double component(const tsr_image *im, size_t i)
+{
+    switch (im->pixel) {
+    case TSR_PIXEL_U8:
+        return ((const uint8_t *)im->data)[i];
+    case TSR_PIXEL_U16:
+        return ((const uint16_t *)im->data)[i];
+    default:
+        return ((const float *)im->data)[i];
+    }
+}
+
+static void set_component(tsr_image *im, size_t i, double v)
+{
+    switch (im->pixel) {
+    case TSR_PIXEL_U8:
+        ((uint8_t *)im->data)[i] = (uint8_t)lrint(v);
+        break;
+    case TSR_PIXEL_U16:
+        ((uint16_t *)im->data)[i] = (uint16_t)lrint(v);
+        break;
+    default:
+        ((float *)im->data)[i] = (float)v;
+    }
+}
+
+/* Ascending, in place. */
+static void sort(double *v, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = i; j > 0 && v[j - 1] > v[j]; j--) {
+            double keep = v[j];
+            v[j] = v[j - 1];
+            v[j - 1] = keep;
+        }
+}
+
+static double mean(double *v, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += v[i];
+    return sum / (double)n;
+}
+
+static double median(double *v, size_t n)
+{
+    sort(v, n);
+    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+/* Ties: the lowest. */
+static double commonest(double *v, size_t n)
+{
+    size_t best = 0, run = 0;
+    double label = v[0];
+    sort(v, n);
+    for (size_t i = 0; i < n; i++) {
+        run = i > 0 && v[i] == v[i - 1] ? run + 1 : 1;
+        if (run > best) {
+            best = run;
+            label = v[i];
+        }
+    }
+    return label;
+}
+
+/* Every value of all pictures into the first. */
+static tsr_status fold(tsr_media *all, size_t k, const char *kind)
+{
+    double v[TSR_EVAL_VARIANTS];
+    double (*one)(double *, size_t) = strcmp(kind, "depth") == 0   ? median
+                                      : strcmp(kind, "label") == 0 ? commonest
+                                                                   : mean;
+    tsr_image *to = &all[0].as.image;
+    for (size_t i = 0; i < k; i++) {
+        const tsr_image *im = &all[i].as.image;
+        if (all[i].kind != TSR_MEDIA_IMAGE)
+            TSR_FAIL(TSR_ECONFIG, "variants: only pictures can be made one, not %s",
+                     tsr_media_name(all[i].kind));
+        if (im->height != to->height || im->width != to->width || im->channels != to->channels ||
+            im->pixel != to->pixel)
+            TSR_FAIL(TSR_EMISMATCH, "variants of different sizes");
+    }
+    for (size_t p = 0; p < to->height * to->width * to->channels; p++) {
+        for (size_t i = 0; i < k; i++)
+            v[i] = component(&all[i].as.image, p);
+        set_component(to, p, one(v, k));
+    }
+    return TSR_OK;
+}
+
+tsr_status tsr_eval_estimate(tsr_eval_set *s, size_t m, int lane, const tsr_tokens *variants,
+                             size_t k, tsr_media *out)
+{
+    tsr_media all[TSR_EVAL_VARIANTS] = {{0}};
+    tsr_status st = TSR_OK;
+    for (size_t i = 0; i < k; i++)
+        TSR_GO(tsr_eval_decode(s, m, lane, variants[i].ids, variants[i].count, &all[i]));
+    if (k > 1)
+        TSR_GO(fold(all, k, tsr_tokenizer_kind_name(s->of[m].tool->tokenizer)));
+    *out = all[0];
+    all[0] = (tsr_media){0};
+out:
+    for (size_t i = 0; i < k; i++)
+        tsr_media_clear(&all[i]);
+    return st;
+}
+
+/* ---- the original -----------------------------------------------------------------------------*/
+
 /* The original as the tokenizer prepares it. */
 static tsr_status target_of_files(tsr_eval_set *s, const tsr_eval_item *it, size_t m, int lane,
                                   tsr_media *out)
@@ -194,7 +307,7 @@ typedef struct judging {
     tsr_eval_set *s;
     size_t m;
     const size_t *list;
-    const tsr_tokens *ids;
+    tsr_eval_guess guess;
     const tsr_eval_outcome *names;
     const tsr_job *job;
     tsr_eval_outcome *outcomes;
@@ -233,8 +346,9 @@ static tsr_status judge_one(const judging *j, size_t i, int lane)
     TSR_GO(tsr_eval_truth_of(j->s, it, j->m, lane, &truth, &facts, &kind));
     if (j->truths)
         j->truths[i] = kind;
-    if (j->ids)
-        st = tsr_eval_decode(j->s, j->m, lane, j->ids[i].ids, j->ids[i].count, &got);
+    if (j->guess.ids)
+        st = tsr_eval_estimate(j->s, j->m, lane, j->guess.ids + i * j->guess.variants,
+                               j->guess.variants, &got);
     else
         st = tsr_eval_decode_held(j->s, it, j->m, lane, &got);
     if (st == TSR_OK)
@@ -262,13 +376,13 @@ static tsr_status body(void *ctx, size_t i, int lane)
 }
 
 tsr_status tsr_eval_judge(tsr_eval_set *s, size_t m, const size_t *list, size_t n,
-                          const tsr_tokens *ids, const tsr_eval_outcome *names, const tsr_job *job,
+                          tsr_eval_guess guess, const tsr_eval_outcome *names, const tsr_job *job,
                           tsr_eval_outcome *outcomes, tsr_eval_truth *truths)
 {
     judging j = {.s = s,
                  .m = m,
                  .list = list,
-                 .ids = ids,
+                 .guess = guess,
                  .names = names,
                  .job = job,
                  .outcomes = outcomes,

@@ -21,7 +21,8 @@ typedef struct common {
     json_t *settings;
     tsr_eval_outcome *ceiling, *nothing; /* [n] */
     tsr_eval_truth *truths;              /* [n] */
-    tsr_tokens *tokens;                  /* [n] generated from nothing */
+    tsr_tokens *tokens;                  /* [n, variants] generated from nothing */
+    size_t variants;
 } common;
 
 /* One task, looked up in the model. */
@@ -29,7 +30,7 @@ typedef struct plan {
     const tsr_eval_task *task;
     char need[TSR_MODALITIES];
     size_t to;
-    tsr_target target;
+    tsr_eval_method method;
     char phase[64];
 } plan;
 
@@ -60,7 +61,7 @@ static void run_clear(run *r)
         common *c = &r->commons[i];
         tsr_eval_outcomes_free(c->ceiling, c->n);
         tsr_eval_outcomes_free(c->nothing, c->n);
-        free_tokens(c->tokens, c->n);
+        free_tokens(c->tokens, c->n * c->variants);
         tsr_free(c->truths);
         json_decref(c->settings);
     }
@@ -122,7 +123,7 @@ static tsr_status plan_task(const run *r, const tsr_eval_task *t, plan *p)
         TSR_TRY(tsr_eval_metric(t->metrics[i], &higher, &worst));
     if (t->n_metrics > TSR_EVAL_METRICS)
         TSR_FAIL(TSR_ECONFIG, "at most %d metrics a task", TSR_EVAL_METRICS);
-    return tsr_eval_target(r->mods, p->to, t->settings, &p->target);
+    return tsr_eval_target(r->mods, p->to, t->settings, &p->method);
 }
 
 static tsr_status prepare(run *r)
@@ -178,40 +179,65 @@ static tsr_status keep(const tsr_generator *g, size_t i, size_t m, tsr_tokens *o
     return TSR_OK;
 }
 
-/* Batch by batch, so that progress can be told. */
-static tsr_status generate_with(run *r, const plan *p, tsr_generator *g, const size_t *list,
-                                size_t n, int way, int64_t before, tsr_tokens *out)
+/* Results [n, variants] of one way. */
+typedef struct batchwork {
+    tsr_generator *g;
+    const size_t *list;
+    size_t n, variants;
+    int way;
+    int64_t before; /* rows of earlier ways, for progress */
+    tsr_held *held; /* [batch, mods] */
+    const tsr_held **given;
+    uint64_t *key;
+} batchwork;
+
+static tsr_status generate_rows(run *r, const plan *p, batchwork *w, size_t first, size_t k,
+                                tsr_tokens *out)
 {
-    size_t mods = r->mods->count, batch = r->spec->batch;
-    tsr_held *held = NULL;
-    const tsr_held **given = NULL;
-    uint64_t *key = NULL;
+    size_t mods = r->mods->count;
     tsr_job quiet = {.stop = r->spec->job ? r->spec->job->stop : NULL};
+    for (size_t i = 0; i < k; i++) {
+        size_t at = (first + i) / w->variants, variant = (first + i) % w->variants;
+        give(r, p, w->list, w->n, at, w->way, w->held + i * mods);
+        w->given[i] = w->held + i * mods;
+        w->key[i] = r->set.items[w->list[at]].sample + ((uint64_t)variant << 48);
+    }
+    TSR_TRY(tsr_generator_run(w->g, w->given, w->key, k, &quiet));
+    for (size_t i = 0; i < k; i++)
+        TSR_TRY(keep(w->g, i, p->to, &out[first + i]));
+    return TSR_OK;
+}
+
+/* Batch by batch, so that progress can be told. `rows` of n * variants are generated. */
+static tsr_status generate_with(run *r, const plan *p, batchwork *w, size_t rows, tsr_tokens *out)
+{
+    size_t batch = r->spec->batch;
     tsr_status st;
-    TSR_GO(tsr_alloc(&held, batch * mods, sizeof *held));
-    TSR_GO(tsr_alloc(&given, batch, sizeof *given));
-    TSR_GO(tsr_alloc(&key, batch, sizeof *key));
-    for (size_t first = 0; first < n; first += batch) {
-        size_t k = n - first < batch ? n - first : batch;
-        for (size_t i = 0; i < k; i++) {
-            give(r, p, list, n, first + i, way, held + i * mods);
-            given[i] = held + i * mods;
-            key[i] = r->set.items[list[first + i]].sample;
-        }
-        TSR_GO(tsr_generator_run(g, given, key, k, &quiet));
-        for (size_t i = 0; i < k; i++)
-            TSR_GO(keep(g, i, p->to, &out[first + i]));
+    TSR_GO(tsr_alloc(&w->held, batch * r->mods->count, sizeof *w->held));
+    TSR_GO(tsr_alloc(&w->given, batch, sizeof *w->given));
+    TSR_GO(tsr_alloc(&w->key, batch, sizeof *w->key));
+    for (size_t first = 0; first < rows; first += batch) {
+        size_t k = rows - first < batch ? rows - first : batch;
+        int64_t done = w->before + (int64_t)((first + k) / w->variants);
+        TSR_GO(generate_rows(r, p, w, first, k, out));
         tsr_job_report(r->spec->job, &(tsr_progress){.phase = p->phase,
-                                                     .done = before + (int64_t)(first + k),
-                                                     .total = 3 * (int64_t)n,
+                                                     .done = done,
+                                                     .total = 3 * (int64_t)w->n,
                                                      .unit = "samples",
-                                                     .note = tsr_eval_ways[way]});
+                                                     .note = tsr_eval_ways[w->way]});
     }
 out:
-    tsr_free(held);
-    tsr_free(given);
-    tsr_free(key);
+    tsr_free(w->held);
+    tsr_free(w->given);
+    tsr_free(w->key);
     return st;
+}
+
+/* The likeliest target of nothing is one and the same for all samples. */
+static int all_alike(const plan *p, int way)
+{
+    const tsr_target *t = &p->method.target;
+    return way == TSR_EVAL_NO_INPUT && t->temperature == 0 && t->scheme != TSR_SCHEME_ROAR;
 }
 
 static tsr_status generate(run *r, const plan *p, const size_t *list, size_t n, int way,
@@ -219,16 +245,28 @@ static tsr_status generate(run *r, const plan *p, const size_t *list, size_t n, 
 {
     tsr_generator_spec spec = {.samples = r->spec->batch,
                                .precision = r->spec->precision,
-                               .chain = &p->target,
+                               .chain = &p->method.target,
                                .n_chain = 1,
                                .seed = r->spec->seed};
     static const int64_t order[] = {
         [TSR_EVAL_MODEL] = 0, [TSR_EVAL_WRONG] = 1, [TSR_EVAL_NO_INPUT] = 2};
-    tsr_generator *g = NULL;
-    TSR_TRY(tsr_alloc(out, n, sizeof **out));
-    TSR_TRY(tsr_generator_create(r->fm, &spec, &g));
-    tsr_status st = generate_with(r, p, g, list, n, way, order[way] * (int64_t)n, *out);
-    tsr_generator_destroy(g);
+    batchwork w = {.list = list,
+                   .n = n,
+                   .variants = p->method.variants,
+                   .way = way,
+                   .before = order[way] * (int64_t)n};
+    size_t rows = n * w.variants, made = all_alike(p, way) ? 1 : rows;
+    tsr_status st;
+    TSR_TRY(tsr_alloc(out, rows, sizeof **out));
+    TSR_TRY(tsr_generator_create(r->fm, &spec, &w.g));
+    TSR_GO(generate_with(r, p, &w, made, *out));
+    for (size_t i = made; i < rows; i++) {
+        TSR_GO(tsr_tokens_init(&(*out)[i], (*out)[0].count));
+        if ((*out)[0].count)
+            memcpy((*out)[i].ids, (*out)[0].ids, (*out)[0].count * sizeof *(*out)[0].ids);
+    }
+out:
+    tsr_generator_destroy(w.g);
     return st;
 }
 
@@ -261,11 +299,15 @@ static tsr_status common_of(run *r, const plan *p, const tsr_eval_list *l, json_
         return st;
     }
     c = *out = &r->commons[r->n_commons++];
-    *c = (common){.to = p->to, .n = l->count, .list = l->items, .settings = settings};
+    *c = (common){.to = p->to,
+                  .n = l->count,
+                  .list = l->items,
+                  .settings = settings,
+                  .variants = p->method.variants};
     TSR_TRY(tsr_alloc(&c->ceiling, c->n, sizeof *c->ceiling));
     TSR_TRY(tsr_alloc(&c->truths, c->n, sizeof *c->truths));
-    TSR_TRY(tsr_eval_judge(&r->set, p->to, l->items, c->n, NULL, NULL, r->spec->job, c->ceiling,
-                           c->truths));
+    TSR_TRY(tsr_eval_judge(&r->set, p->to, l->items, c->n, (tsr_eval_guess){0}, NULL, r->spec->job,
+                           c->ceiling, c->truths));
     for (size_t i = 0; i < c->n; i++)
         r->failed += c->ceiling[i].figures == NULL;
     return TSR_OK;
@@ -277,8 +319,8 @@ static tsr_status need_nothing(run *r, const plan *p, common *c)
         return TSR_OK;
     TSR_TRY(generate(r, p, c->list, c->n, TSR_EVAL_NO_INPUT, &c->tokens));
     TSR_TRY(tsr_alloc(&c->nothing, c->n, sizeof *c->nothing));
-    return tsr_eval_judge(&r->set, p->to, c->list, c->n, c->tokens, c->ceiling, r->spec->job,
-                          c->nothing, NULL);
+    return tsr_eval_judge(&r->set, p->to, c->list, c->n, (tsr_eval_guess){c->tokens, c->variants},
+                          c->ceiling, r->spec->job, c->nothing, NULL);
 }
 
 /* ---- figures ----------------------------------------------------------------------------------*/
@@ -541,30 +583,31 @@ static tsr_status do_task(run *r, const plan *p, const tsr_eval_list *l)
     common *c;
     size_t count;
     tsr_status st;
-    TSR_GO(tsr_eval_settings(&p->target, &settings));
+    TSR_GO(tsr_eval_settings(&p->method, &settings));
     TSR_GO(common_of(r, p, l, settings, &c));
     TSR_GO(choose_metrics(p, c, names, &count));
     TSR_GO(check_metrics(p, c, names, count));
     TSR_GO(tsr_alloc(&of_model, c->n, sizeof *of_model));
     TSR_GO(tsr_alloc(&of_wrong, c->n, sizeof *of_wrong));
     TSR_GO(generate(r, p, l->items, c->n, TSR_EVAL_MODEL, &model));
-    TSR_GO(tsr_eval_judge(&r->set, p->to, l->items, c->n, model, c->ceiling, r->spec->job, of_model,
-                          NULL));
+    TSR_GO(tsr_eval_judge(&r->set, p->to, l->items, c->n, (tsr_eval_guess){model, c->variants},
+                          c->ceiling, r->spec->job, of_model, NULL));
     TSR_GO(generate(r, p, l->items, c->n, TSR_EVAL_WRONG, &wrong));
-    TSR_GO(tsr_eval_judge(&r->set, p->to, l->items, c->n, wrong, c->ceiling, r->spec->job, of_wrong,
-                          NULL));
+    TSR_GO(tsr_eval_judge(&r->set, p->to, l->items, c->n, (tsr_eval_guess){wrong, c->variants},
+                          c->ceiling, r->spec->job, of_wrong, NULL));
     TSR_GO(need_nothing(r, p, c));
-    tsr_eval_results x = {.task = p->task,
-                          .to = p->to,
-                          .list = l->items,
-                          .n = c->n,
-                          .tokens = {model, c->tokens, wrong, NULL},
-                          .outcomes = {of_model, c->nothing, of_wrong, c->ceiling}};
+    tsr_eval_results x = {
+        .task = p->task,
+        .to = p->to,
+        .list = l->items,
+        .n = c->n,
+        .guess = {{model, c->variants}, {c->tokens, c->variants}, {wrong, c->variants}, {0}},
+        .outcomes = {of_model, c->nothing, of_wrong, c->ceiling}};
     TSR_GO(report(r, &x, c, names, count, tsr_now_s() - start));
     TSR_GO(rank(r, p, l));
 out:
-    free_tokens(model, l->count);
-    free_tokens(wrong, l->count);
+    free_tokens(model, l->count * p->method.variants);
+    free_tokens(wrong, l->count * p->method.variants);
     tsr_eval_outcomes_free(of_model, l->count);
     tsr_eval_outcomes_free(of_wrong, l->count);
     return st == TSR_OK ? st : tsr_context(st, "%s", p->phase);

@@ -26,6 +26,8 @@ const tsr_field tsr_eval_fields[] = {
      "tokens a draw may choose from; below 1: share of the vocabulary; 0: all"},
     {"tasks.*.top_p", TSR_FIELD_NUMBER, NULL, 0, 1, "probability a draw may choose from; 0: all"},
     {"tasks.*.guidance", TSR_FIELD_NUMBER, NULL, 0, 100, "weight of the condition; 1: no guidance"},
+    {"tasks.*.variants", TSR_FIELD_INT, NULL, 1, TSR_EVAL_VARIANTS,
+     "generate so often and take the mean of pictures, median of depth, commonest label"},
     {"tasks.*.max_tokens", TSR_FIELD_INT, NULL, 0, 65536, "longest sequence; 0: the modality's"},
 };
 const size_t tsr_n_eval_fields = sizeof tsr_eval_fields / sizeof tsr_eval_fields[0];
@@ -198,16 +200,18 @@ static tsr_target defaults(const tsr_mods *mods, size_t m)
     return t;
 }
 
-tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const json_t *settings, tsr_target *out)
+tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const json_t *settings,
+                           tsr_eval_method *out)
 {
     tsr_target t = defaults(mods, m);
     int scheme = (int)t.scheme, tokens = (int)t.tokens, cooling = (int)t.cooling;
-    double steps = (double)t.steps, most = (double)t.max_tokens;
+    double steps = (double)t.steps, most = (double)t.max_tokens, variants = 1;
     TSR_TRY(choose(settings, "scheme", schemes, &scheme));
     TSR_TRY(choose(settings, "tokens", schedules, &tokens));
     TSR_TRY(choose(settings, "cooling", coolings, &cooling));
     number(settings, "steps", &steps);
     number(settings, "max_tokens", &most);
+    number(settings, "variants", &variants);
     number(settings, "temperature", &t.temperature);
     number(settings, "cool_to", &t.cool_to);
     number(settings, "power", &t.power);
@@ -219,12 +223,16 @@ tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const json_t *setting
     t.cooling = (tsr_temperature_schedule)cooling;
     t.steps = (size_t)steps;
     t.max_tokens = (size_t)most;
-    *out = t;
+    if (variants > 1 && mods->items[m].cls == TSR_CLASS_SEQUENCE)
+        TSR_FAIL(TSR_ECONFIG, "variants: only pictures can be made one, not %s",
+                 mods->items[m].name);
+    *out = (tsr_eval_method){t, (size_t)variants};
     return TSR_OK;
 }
 
-tsr_status tsr_eval_settings(const tsr_target *t, json_t **out)
+tsr_status tsr_eval_settings(const tsr_eval_method *method, json_t **out)
 {
+    const tsr_target *t = &method->target;
     json_t *o =
         json_pack("{s:s, s:f, s:f, s:f, s:f}", "scheme", schemes[t->scheme], "temperature",
                   t->temperature, "top_k", t->top_k, "top_p", t->top_p, "guidance", t->guidance);
@@ -240,6 +248,8 @@ tsr_status tsr_eval_settings(const tsr_target *t, json_t **out)
             TSR_GO(tsr_json_set(o, "power", json_real(t->power)));
         }
     }
+    if (method->variants > 1)
+        TSR_GO(tsr_json_set(o, "variants", json_integer((json_int_t)method->variants)));
     if (t->max_tokens)
         TSR_GO(tsr_json_set(o, "max_tokens", json_integer((json_int_t)t->max_tokens)));
     *out = o;

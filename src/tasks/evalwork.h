@@ -14,13 +14,20 @@
 #define TSR_EVAL_FOLDERS 4
 #define TSR_EVAL_NONE    SIZE_MAX
 
-/* Generation of modality m with a task's settings over the defaults of evaluation. Errors:
- * TSR_ECONFIG. */
+#define TSR_EVAL_VARIANTS 64 /* at most */
+
+/* How a target is estimated: generated so many times, and the results made one. */
+typedef struct tsr_eval_method {
+    tsr_target target;
+    size_t variants; /* 1..TSR_EVAL_VARIANTS */
+} tsr_eval_method;
+
+/* A task's settings over the defaults of evaluation for modality m. Errors: TSR_ECONFIG. */
 TSR_USE tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const json_t *settings,
-                                   tsr_target *out);
+                                   tsr_eval_method *out);
 
 /* The settings as an object, as they are reported. */
-TSR_USE tsr_status tsr_eval_settings(const tsr_target *t, json_t **out);
+TSR_USE tsr_status tsr_eval_settings(const tsr_eval_method *t, json_t **out);
 
 /* ---- samples (eval_set.c) ---- */
 
@@ -109,13 +116,25 @@ TSR_USE tsr_status tsr_eval_decode(tsr_eval_set *s, size_t m, int lane, const ui
 TSR_USE tsr_status tsr_eval_decode_held(tsr_eval_set *s, const tsr_eval_item *item, size_t m,
                                         int lane, tsr_media *out);
 
-/* Compare n predictions with their truths, in parallel: ids[i] [counts[i]] of modality m for the
- * sample list[i]; ids NULL: the true tokens. outcomes [n] zeroed. A truth that cannot be had leaves
- * figures NULL and is told to the job; `names`: outcomes of the true tokens, which say what figures
- * a malformed prediction has; NULL for those themselves. truths [n] or NULL. Errors: TSR_ENOMEM,
- * TSR_ECANCEL. */
+/* One result of k variants of modality m, decoded: the median of each value of depth, the commonest
+ * label, the mean of each value of other pictures; one variant is taken as it is.
+ * Errors   TSR_ECONFIG when k > 1 and what is decoded is no picture; those of decoding. */
+TSR_USE tsr_status tsr_eval_estimate(tsr_eval_set *s, size_t m, int lane,
+                                     const tsr_tokens *variants, size_t k, tsr_media *out);
+
+/* Predictions of n samples: ids [n, variants]; ids NULL: the true tokens. */
+typedef struct tsr_eval_guess {
+    const tsr_tokens *ids;
+    size_t variants;
+} tsr_eval_guess;
+
+/* Compare predictions of modality m for the samples list[0..n) with their truths, in parallel.
+ * outcomes [n] zeroed. A truth that cannot be had leaves figures NULL and is told to the job;
+ * `names`: outcomes of the true tokens, which say what figures a malformed prediction has; NULL for
+ * those themselves. truths [n] or NULL.
+ * Errors: TSR_ENOMEM, TSR_ECANCEL, TSR_ECONFIG. */
 TSR_USE tsr_status tsr_eval_judge(tsr_eval_set *s, size_t m, const size_t *list, size_t n,
-                                  const tsr_tokens *ids, const tsr_eval_outcome *names,
+                                  tsr_eval_guess guess, const tsr_eval_outcome *names,
                                   const tsr_job *job, tsr_eval_outcome *outcomes,
                                   tsr_eval_truth *truths);
 
@@ -135,17 +154,17 @@ TSR_USE tsr_status tsr_eval_matrix(tsr_fm *fm, const tsr_eval_set *s, const tsr_
 
 /* ---- pictures (eval_examples.c) ---- */
 
-/* Names of the four predictions in reports; in the order of tokens handed to the examples. */
+/* Names of the four predictions in reports. */
 enum { TSR_EVAL_MODEL, TSR_EVAL_NO_INPUT, TSR_EVAL_WRONG, TSR_EVAL_CEILING, TSR_EVAL_WAYS };
 extern const char *const tsr_eval_ways[TSR_EVAL_WAYS];
 
-/* Everything about the predictions of a task. ways[CEILING] of tokens is NULL (the true ones). */
+/* Everything about the predictions of a task. */
 typedef struct tsr_eval_results {
     const tsr_eval_task *task;
     size_t to;
     const size_t *list;
     size_t n;
-    const tsr_tokens *tokens[TSR_EVAL_WAYS];         /* [n] each */
+    tsr_eval_guess guess[TSR_EVAL_WAYS];
     const tsr_eval_outcome *outcomes[TSR_EVAL_WAYS]; /* [n] each */
     const char *metric;
 } tsr_eval_results;

@@ -56,12 +56,12 @@ static void reads_recipes(void **state)
 {
     (void)state;
     tsr_eval_tasks t = {0};
-    assert_ok(
-        parse("tasks:\n"
-              "  - {from: rgb, to: depth}\n"
-              "  - {from: [rgb, caption], to: label, metric: [miou], steps: 3, temperature: 0.5,\n"
-              "     scheme: random, tokens: linear, top_p: 0.8}\n",
-              &t));
+    assert_ok(parse("tasks:\n"
+                    "  - {from: rgb, to: depth}\n"
+                    "  - {from: [rgb, caption], to: label, metric: [miou], steps: 3, temperature: "
+                    "0.5, variants: 4,\n"
+                    "     scheme: random, tokens: linear, top_p: 0.8}\n",
+                    &t));
     assert_int_equal(t.count, 2);
     assert_int_equal(t.items[1].n_from, 2);
     assert_string_equal(t.items[0].from[0], "rgb");
@@ -73,19 +73,20 @@ static void reads_recipes(void **state)
                     .places = 4,
                     .height = 2,
                     .width = 2};
-    tsr_target target;
+    tsr_eval_method method;
     json_t *settings;
     assert_ok(tsr_mods_add(&mods, &grid));
-    assert_ok(tsr_eval_target(&mods, 0, t.items[1].settings, &target));
-    assert_int_equal(target.steps, 3);
-    assert_int_equal(target.scheme, TSR_SCHEME_ROAR);
-    assert_int_equal(target.tokens, TSR_TOKENS_LINEAR);
-    assert_true(target.temperature == 0.5 && target.top_p == 0.8);
-    assert_ok(tsr_eval_settings(&target, &settings));
+    assert_ok(tsr_eval_target(&mods, 0, t.items[1].settings, &method));
+    assert_int_equal(method.target.steps, 3);
+    assert_int_equal(method.variants, 4);
+    assert_int_equal(method.target.scheme, TSR_SCHEME_ROAR);
+    assert_int_equal(method.target.tokens, TSR_TOKENS_LINEAR);
+    assert_true(method.target.temperature == 0.5 && method.target.top_p == 0.8);
+    assert_ok(tsr_eval_settings(&method, &settings));
     assert_string_equal(json_string_value(json_object_get(settings, "scheme")), "random");
     json_decref(settings);
-    assert_ok(tsr_eval_target(&mods, 0, NULL, &target));
-    assert_true(target.temperature == 0);
+    assert_ok(tsr_eval_target(&mods, 0, NULL, &method));
+    assert_true(method.target.temperature == 0);
     tsr_eval_tasks_clear(&t);
 
     assert_fails(TSR_ECONFIG, parse("tasks: [{from: rgb}]", &t));
@@ -93,7 +94,7 @@ static void reads_recipes(void **state)
     assert_fails(TSR_ECONFIG, parse("tasks: [{from: a, to: b, step: 3}]", &t));
     assert_fails(TSR_ECONFIG, parse("tasks: {from: a, to: b}", &t));
     assert_ok(parse("tasks: [{from: a, to: b, scheme: diffusion}]", &t));
-    assert_fails(TSR_ECONFIG, tsr_eval_target(&mods, 0, t.items[0].settings, &target));
+    assert_fails(TSR_ECONFIG, tsr_eval_target(&mods, 0, t.items[0].settings, &method));
     tsr_eval_tasks_clear(&t);
 }
 
@@ -424,6 +425,43 @@ static void broken_files_are_left_out(void **state)
     json_decref(report);
 }
 
+/* Two pictures made one: the mean of each value. */
+static void variants_become_one(void **state)
+{
+    (void)state;
+    tsr_fm *m;
+    tsr_eval_set set;
+    tsr_media mean, one, other;
+    tsr_tokens v[2];
+    char wanted[TSR_MODALITIES] = {0};
+    assert_ok(tsr_fm_open(path_of("model.safetensors"), &m));
+    const tsr_mods *mods = &tsr_fm_get_config(m)->mods;
+    size_t at = (size_t)tsr_mods_find(mods, "rgb@16");
+    wanted[at] = 1;
+    tsr_eval_spec spec = {.corpus = path_of("corpus"), .split = "test"};
+    assert_ok(tsr_eval_set_open(&spec, mods, wanted, &set));
+    for (int k = 0; k < 2; k++) {
+        assert_ok(tsr_tokens_init(&v[k], SIDE * SIDE * 3));
+        for (uint32_t i = 0; i < SIDE * SIDE * 3; i++)
+            v[k].ids[i] = k ? 40 : i % 200;
+    }
+    assert_ok(tsr_eval_estimate(&set, at, 0, v, 2, &mean));
+    assert_ok(tsr_eval_estimate(&set, at, 0, v, 1, &one));
+    assert_ok(tsr_eval_estimate(&set, at, 0, v + 1, 1, &other));
+    const uint8_t *a = one.as.image.data, *b = other.as.image.data, *c = mean.as.image.data;
+    for (int i = 0; i < SIDE * SIDE * 3; i++)
+        assert_true(fabs((a[i] + b[i]) / 2.0 - c[i]) <= 0.5);
+    v[1].count = 3; /* no picture */
+    tsr_media_clear(&one);
+    assert_fails(TSR_EFORMAT, tsr_eval_estimate(&set, at, 0, v, 2, &one));
+    tsr_media_clear(&mean);
+    tsr_media_clear(&other);
+    tsr_tokens_clear(&v[0]);
+    tsr_tokens_clear(&v[1]);
+    tsr_eval_set_close(&set);
+    tsr_fm_destroy(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +472,7 @@ int main(void)
         cmocka_unit_test(figures_are_complete),
         cmocka_unit_test(tokens_are_the_truth_without_files),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(variants_become_one),
         cmocka_unit_test(broken_files_are_left_out),
     };
     return cmocka_run_group_tests(tests, make_all, NULL);
