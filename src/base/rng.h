@@ -23,6 +23,7 @@ typedef enum tsr_purpose {
     TSR_RNG_BOOTSTRAP = 11, /* confidence intervals */
     TSR_RNG_EVAL = 12,
     TSR_RNG_KMEANS = 13,    /* the k-means baseline and palettes */
+    TSR_RNG_DIFFUSION = 14, /* noise of diffusion decoders; index = sample */
 } tsr_purpose;
 
 typedef struct tsr_rng {

@@ -242,9 +242,14 @@ static void pack_rows(const uint16_t *x, size_t row, size_t rows, size_t columns
     }
 }
 
-static size_t weight_grad_scratch(size_t rows, size_t n, size_t k)
+static size_t weight_grad_scratch(size_t rows, size_t n)
 {
-    return up32(rows) * (up32(n) + up32(k)) * sizeof(uint16_t) + 2 * 64;
+    return up32(rows) * up32(n) * sizeof(uint16_t) + 64;
+}
+
+static void weight_grad_pack(const tsr_weight_grad_rows *x, uint16_t *to)
+{
+    pack_rows(x->x, x->row, x->rows, x->columns, 0, to);
 }
 
 /* Sums [m, n] out of a 32 x 32 square, where it reaches over the edge. */
@@ -263,9 +268,8 @@ static void weight_grad(const tsr_weight_grad_block *b, void *scratch)
     _Alignas(64) float square[32 * 32];
     char *at = scratch;
     size_t m = up32(b->rows), terms = m / TILE_TERMS;
-    uint16_t *dy = take_bf16(&at, m * up32(b->n)), *x = take_bf16(&at, m * up32(b->k));
+    uint16_t *dy = take_bf16(&at, m * up32(b->n));
     pack_rows(b->dy, b->dy_row, b->rows, b->n, 1, dy);
-    pack_rows(b->x, b->x_row, b->rows, b->k, 0, x);
     tiles_begin();
     for (size_t j = 0; j < b->k; j += 32)
         for (size_t i = 0; i < b->n; i += 32) {
@@ -273,7 +277,7 @@ static void weight_grad(const tsr_weight_grad_block *b, void *scratch)
             tile_left left = {dy + i / 16 * terms * TILE_PAIRS, TILE_TERMS, TILE_PAIRS,
                               terms * TILE_PAIRS, NULL};
             atomic_signal_fence(memory_order_seq_cst);
-            tile_square(left, x + j / 16 * terms * TILE_PAIRS, terms * TILE_PAIRS, terms,
+            tile_square(left, b->x + j / 16 * terms * TILE_PAIRS, terms * TILE_PAIRS, terms,
                         whole ? b->dw + i * b->dw_row + j : square, whole ? b->dw_row : 32,
                         whole && b->add);
             atomic_signal_fence(memory_order_seq_cst);

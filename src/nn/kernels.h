@@ -133,11 +133,19 @@ typedef struct tsr_layer_weight {
     size_t row, col, inner, outer;
 } tsr_layer_weight;
 
-/* dw [n, k] (+)= dy^T x; dy and x bf16. */
+/* Rows of x [rows, columns] bf16, `row` values apart. */
+typedef struct tsr_weight_grad_rows {
+    size_t rows, columns;
+    const uint16_t *x;
+    size_t row;
+} tsr_weight_grad_rows;
+
+/* dw [n, k] (+)= dy^T x; dy bf16, x as made by weight_grad_pack of these rows. */
 typedef struct tsr_weight_grad_block {
     size_t rows, n, k;
-    const uint16_t *dy, *x;
-    size_t dy_row, x_row;
+    const uint16_t *dy;
+    size_t dy_row;
+    const uint16_t *x;
     float *dw;
     size_t dw_row;
     int add;
@@ -187,8 +195,10 @@ typedef struct tsr_kernels {
      * to 32) bf16 values. */
     void (*layer_pack)(const tsr_layer_weight *w, uint16_t *to);
     void (*layer)(const tsr_layer_rows *l);
+    /* 32 columns, of rows rounded up to 32, lie side by side: columns [c, ..) begin at c * rows. */
+    void (*weight_grad_pack)(const tsr_weight_grad_rows *x, uint16_t *to);
     void (*weight_grad)(const tsr_weight_grad_block *b, void *scratch);
-    size_t (*weight_grad_scratch)(size_t rows, size_t n, size_t k);
+    size_t (*weight_grad_scratch)(size_t rows, size_t n);
 
     /* ids[i] = argmax of the metric's score; ties: the lowest index; NaN counts as largest. */
     void (*nearest)(const tsr_nearest_block *b, void *scratch);

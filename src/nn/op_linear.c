@@ -245,8 +245,10 @@ static void own_block(const tsr_op_call *c, const cut *q, const void *x, size_t 
 
 static void product_item(const tsr_op_call *c, const cut *q, size_t item, char *scratch)
 {
-    size_t per_tile = q->blocks + (q->rest > 0), j = item % per_tile;
-    size_t row0 = item / per_tile * q->tile, at = row0 * q->outer + j * q->block;
+    size_t per_tile = q->blocks + (q->rest > 0);
+    size_t j = q->outer > q->rows ? item / q->tiles : item % per_tile; /* the smaller is read again */
+    size_t row0 = (q->outer > q->rows ? item % q->tiles : item / per_tile) * q->tile;
+    size_t at = row0 * q->outer + j * q->block;
     size_t rows = q->rows - row0 < q->tile ? q->rows - row0 : q->tile;
     size_t n = j < q->blocks ? q->block : q->rest, bytes = tsr_dtype_bytes(q->out);
     const tsr_pack *pack = j < q->blocks ? c->packs[0][j] : c->packs[q->blocks > 0][0];

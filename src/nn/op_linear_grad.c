@@ -4,7 +4,7 @@
  *   dw[n,k] = sum_r dy[r,n] x[r,k]
  *
  * The result is cut into blocks; the rows are added in chunks of fixed size, one after the other,
- * inside one item. Where that would give few items the rows are first cut into a fixed number of
+ * inside one item. On tiles x is packed once for all of them. Where that would give few items the rows are first cut into a fixed number of
  * parts, whose sums are added in order. Both depend on shapes alone. */
 #include "nn/elementwise.h"
 #include "nn/kernels.h"
@@ -14,14 +14,17 @@
 #include <string.h>
 
 #define CHUNK 512     /* rows a product */
-#define BLOCK_N 192   /* rows of dw in a block */
+#define BLOCK_N 192   /* rows of dw in a block of the library */
 #define BLOCK_K 768   /* columns */
-#define ITEMS 8       /* wanted at least */
+#define ITEMS 6       /* wanted at least */
+#define TILES_N 128   /* rows of dw in a block on tiles; half of it where there are few */
+#define TILES_K 1024  /* columns */
+#define PACK_K 128    /* columns of x an item of phase 1 */
 #define CONVERT 32768 /* values an item of phase 0 and 2 */
 
 typedef struct dw_cut {
     size_t rows, n, k;
-    size_t blocks_n, blocks_k;
+    size_t block_n, block_k, blocks_n, blocks_k;
     size_t parts, part_rows;
     size_t room; /* parts there is work space for: never less with more rows, as `parts` may be */
     tsr_dtype type;
@@ -38,18 +41,20 @@ static dw_cut cut_call(const tsr_op_call *c)
 {
     const tsr_operand *dy = &c->in[0], *x = &c->in[1];
     dw_cut q = {.rows = tsr_rows(x), .n = tsr_width(dy), .k = tsr_width(x)};
-    q.blocks_n = tsr_pieces(q.n, BLOCK_N);
-    q.blocks_k = tsr_pieces(q.k, BLOCK_K);
+    q.type = c->precision == TSR_PRECISION_BF16 ? TSR_BF16 : TSR_F32;
+    q.tiles = q.type == TSR_BF16 && tsr_kernels_get_bf16()->weight_grad;
+    q.block_n = !q.tiles ? BLOCK_N : q.n >= ITEMS * TILES_N ? TILES_N : TILES_N / 2;
+    q.block_k = q.tiles ? TILES_K : BLOCK_K;
+    q.blocks_n = tsr_pieces(q.n, q.block_n);
+    q.blocks_k = tsr_pieces(q.k, q.block_k);
     size_t chunks = tsr_pieces(q.rows, CHUNK);
     q.parts = tsr_pieces(ITEMS, q.blocks_n * q.blocks_k);
     q.parts = q.parts > chunks ? chunks : q.parts;
     q.room = q.parts;
     q.part_rows = q.parts ? tsr_pieces(chunks, q.parts) * CHUNK : CHUNK;
     q.parts = q.rows ? tsr_pieces(q.rows, q.part_rows) : 1;
-    q.type = c->precision == TSR_PRECISION_BF16 ? TSR_BF16 : TSR_F32;
     q.dy_convert = q.type == TSR_BF16 && dy->dtype == TSR_F32 ? dy->count : 0;
     q.x_convert = q.type == TSR_BF16 && x->dtype == TSR_F32 ? x->count : 0;
-    q.tiles = q.type == TSR_BF16 && tsr_kernels_get_bf16()->weight_grad;
     return q;
 }
 
@@ -135,8 +140,7 @@ static size_t dw_scratch(const tsr_op_call *c)
     dw_cut q = cut_call(c);
     size_t scratch;
     if (q.tiles)
-        return tsr_kernels_get_bf16()->weight_grad_scratch(CHUNK, smaller(q.n, BLOCK_N),
-                                                           smaller(q.k, BLOCK_K));
+        return tsr_kernels_get_bf16()->weight_grad_scratch(CHUNK, smaller(q.n, q.block_n));
     /* Compiled by dw_prepare already, which reported any failure. */
     if (all_products(&q, &scratch) != TSR_OK)
         return 0;
@@ -149,16 +153,51 @@ static size_t dw_items(const tsr_op_call *c)
     if (c->phase == 0)
         return tsr_pieces(q.dy_convert, CONVERT) + tsr_pieces(q.x_convert, CONVERT);
     if (c->phase == 1)
+        return q.tiles ? tsr_pieces(q.rows, CHUNK) * tsr_pieces(q.k, PACK_K) : 0;
+    if (c->phase == 2)
         return q.parts * q.blocks_n * q.blocks_k;
     return q.parts > 1 ? tsr_pieces(q.n * q.k, CONVERT) : 0;
 }
 
-/* Work space: dy and x in bf16, then the parts' sums. */
+/* Bytes of x as right operands: CHUNK rows after the other, each [columns / 16][rows / 32] tiles. */
+static size_t packed_bytes(const dw_cut *q)
+{
+    size_t rows = (q->rows + 31) / 32 * 32, columns = (q->k + 31) / 32 * 32;
+    return q->tiles ? rows * columns * sizeof(tsr_bf16) : 0;
+}
+
+/* Work space: dy and x in bf16, x packed, then the parts' sums. */
 static size_t dw_work(const tsr_op_call *c)
 {
     dw_cut q = cut_call(c);
-    return up(q.dy_convert * 2) + up(q.x_convert * 2) +
+    return up(q.dy_convert * 2) + up(q.x_convert * 2) + packed_bytes(&q) +
            (q.room > 1 ? q.room * q.n * q.k * sizeof(float) : 0);
+}
+
+static tsr_bf16 *packed_x(const tsr_op_call *c, const dw_cut *q, size_t row)
+{
+    char *at = (char *)c->work + up(q->dy_convert * 2) + up(q->x_convert * 2);
+    return (tsr_bf16 *)(void *)at + row * ((q->k + 31) / 32 * 32);
+}
+
+static float *part_sums(const tsr_op_call *c, const dw_cut *q)
+{
+    return (float *)(void *)((char *)packed_x(c, q, 0) + packed_bytes(q));
+}
+
+static const char *bf16_x(const tsr_op_call *c, const dw_cut *q)
+{
+    return q->x_convert ? (char *)c->work + up(q->dy_convert * 2) : c->in[1].data;
+}
+
+static void pack_item(const tsr_op_call *c, const dw_cut *q, size_t item)
+{
+    size_t pieces = tsr_pieces(q->k, PACK_K), row = item / pieces * CHUNK, k = item % pieces * PACK_K;
+    const tsr_bf16 *x = (const tsr_bf16 *)(const void *)bf16_x(c, q);
+    size_t rows = smaller(q->rows - row, CHUNK);
+    tsr_kernels_get_bf16()->weight_grad_pack(
+        &(tsr_weight_grad_rows){rows, smaller(q->k - k, PACK_K), x + row * q->k + k, q->k},
+        packed_x(c, q, row) + k * ((rows + 31) / 32 * 32));
 }
 
 static void convert_item(const tsr_op_call *c, const dw_cut *q, size_t item)
@@ -207,32 +246,31 @@ static void library_rows(const dw_cut *q, const dw_block *b, const char *dy, con
     tsr_gemm_run(p, dy, x, NULL, NULL, b->out, room);
 }
 
-static void tile_rows(const dw_cut *q, const dw_block *b, const char *dy, const char *x, size_t r,
-                      void *scratch)
-{
-    tsr_kernels_get_bf16()->weight_grad(
-        &(tsr_weight_grad_block){r, b->n, b->k, (const tsr_bf16 *)(const void *)dy,
-                                 (const tsr_bf16 *)(const void *)x, q->n, q->k, b->out, q->k, b->add},
-        scratch);
-}
-
+/* Phase 2: the block of dw of an item, from the rows of its part. */
 static void product_item(const tsr_op_call *c, const dw_cut *q, size_t item, void *scratch)
 {
     size_t blocks = q->blocks_n * q->blocks_k, part = item / blocks, bytes = tsr_dtype_bytes(q->type);
-    size_t n0 = item % blocks / q->blocks_k * BLOCK_N, k0 = item % q->blocks_k * BLOCK_K;
-    const char *dy = q->dy_convert ? c->work : c->in[0].data;
-    const char *x = q->x_convert ? (char *)c->work + up(q->dy_convert * 2) : c->in[1].data;
-    float *sums = (float *)((char *)c->work + up(q->dy_convert * 2) + up(q->x_convert * 2));
-    float *out = q->parts > 1 ? sums + part * q->n * q->k : (float *)c->out[0].data;
-    dw_block b = {smaller(q->n - n0, BLOCK_N), smaller(q->k - k0, BLOCK_K), out + n0 * q->k + k0,
+    size_t n0 = item % blocks / q->blocks_k * q->block_n, k0 = item % q->blocks_k * q->block_k;
+    const char *dy = q->dy_convert ? c->work : c->in[0].data, *x = bf16_x(c, q);
+    float *out = q->parts > 1 ? part_sums(c, q) + part * q->n * q->k : (float *)c->out[0].data;
+    dw_block b = {smaller(q->n - n0, q->block_n), smaller(q->k - k0, q->block_k), out + n0 * q->k + k0,
                   q->parts == 1 && c->accumulate};
     for (size_t i = 0; !b.add && (!q->tiles || q->rows == 0) && i < b.n; i++)
         memset(b.out + i * q->k, 0, b.k * sizeof *b.out);
     size_t end = smaller(q->rows, (part + 1) * q->part_rows);
-    for (size_t r0 = part * q->part_rows; r0 < end; r0 += CHUNK, b.add = 1)
-        (q->tiles ? tile_rows : library_rows)(q, &b, dy + (r0 * q->n + n0) * bytes,
-                                              x + (r0 * q->k + k0) * bytes, smaller(end - r0, CHUNK),
-                                              scratch);
+    for (size_t r0 = part * q->part_rows; r0 < end; r0 += CHUNK, b.add = 1) {
+        size_t rows = smaller(end - r0, CHUNK);
+        const char *from = dy + (r0 * q->n + n0) * bytes;
+        if (!q->tiles) {
+            library_rows(q, &b, from, x + (r0 * q->k + k0) * bytes, rows, scratch);
+            continue;
+        }
+        tsr_kernels_get_bf16()->weight_grad(
+            &(tsr_weight_grad_block){rows, b.n, b.k, (const tsr_bf16 *)(const void *)from, q->n,
+                                     packed_x(c, q, r0) + k0 * ((rows + 31) / 32 * 32), b.out, q->k,
+                                     b.add},
+            scratch);
+    }
 }
 
 static void combine_item(const tsr_op_call *c, const dw_cut *q, size_t item)
@@ -240,7 +278,7 @@ static void combine_item(const tsr_op_call *c, const dw_cut *q, size_t item)
     const tsr_elementwise *e = tsr_elementwise_now();
     size_t at = item * CONVERT, size = q->n * q->k, n = smaller(size - at, CONVERT);
     float *out = (float *)c->out[0].data + at;
-    float *sums = (float *)((char *)c->work + up(q->dy_convert * 2) + up(q->x_convert * 2)) + at;
+    float *sums = part_sums(c, q) + at;
     for (size_t i = c->accumulate ? 0 : 1; i < q->parts; i++)
         e->add(out, i == 1 && !c->accumulate ? sums : out, sums + i * size, n);
 }
@@ -251,6 +289,8 @@ static void dw_item(const tsr_op_call *c, size_t item, void *scratch)
     if (c->phase == 0)
         convert_item(c, &q, item);
     else if (c->phase == 1)
+        pack_item(c, &q, item);
+    else if (c->phase == 2)
         product_item(c, &q, item, scratch);
     else
         combine_item(c, &q, item);
@@ -263,7 +303,7 @@ const tsr_op tsr_op_linear_dw = {
     .shape = dw_shape,
     .flops = dw_flops,
     .items = dw_items,
-    .phases = 3,
+    .phases = 4,
     .scratch = dw_scratch,
     .work = dw_work,
     .prepare = dw_prepare,

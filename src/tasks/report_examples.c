@@ -142,11 +142,53 @@ static const char *figure(const json_t *example, const char *key, char text[160]
     return text;
 }
 
+#define N_RESULTS (sizeof results / sizeof results[0])
+
+/* Predicted records as one table; 0 when they are no such records, and nothing is written. */
+static int put_records(tsr_html *h, tsr_report_data *d, const json_t *example, const char *kind)
+{
+    tsr_media m[N_RESULTS] = {0};
+    const json_t *records[N_RESULTS] = {0};
+    const char *labels[N_RESULTS];
+    size_t truth = 0, found = 0;
+    if (strcmp(kind, "metadata") != 0)
+        return 0;
+    for (size_t i = 0; i < N_RESULTS; i++) {
+        const json_t *v = json_object_get(example, results[i].key);
+        labels[i] = results[i].label;
+        truth = strcmp(results[i].key, "truth") == 0 ? i : truth;
+        if (!v || json_is_null(v) || read_media(d, v, kind, &m[i]) != TSR_OK)
+            continue;
+        records[i] =
+            m[i].kind == TSR_MEDIA_RECORD && json_is_object(m[i].as.record) ? m[i].as.record : NULL;
+        found += records[i] != NULL;
+    }
+    if (found)
+        tsr_records_html(h, records, labels, N_RESULTS, truth);
+    for (size_t i = 0; i < N_RESULTS; i++)
+        tsr_media_clear(&m[i]);
+    return found > 0;
+}
+
+static void put_results(tsr_html *h, tsr_report_data *d, const json_t *example, place *p)
+{
+    char text[160];
+    tsr_html_raw(h, "<div class=\"media\">");
+    find_range(d, json_object_get(example, "truth"), &p->view);
+    for (size_t i = 0; i < N_RESULTS; i++) {
+        p->value = json_object_get(example, results[i].key);
+        p->view.label = results[i].label;
+        p->more = figure(example, results[i].key, text);
+        if (p->value && !json_is_null(p->value))
+            put_place(h, d, p);
+    }
+    tsr_html_raw(h, "</div>");
+}
+
 static void put_example(tsr_html *h, tsr_report_data *d, const json_t *example)
 {
     const char *modality;
     json_t *v;
-    char text[160];
     tsr_media under = {0};
     place p = {.view.under = find_picture(d, example, &under) == TSR_OK ? &under : NULL,
                .more = tsr_report_string(example, "key")};
@@ -159,17 +201,11 @@ static void put_example(tsr_html *h, tsr_report_data *d, const json_t *example)
         put_place(h, d, &p);
         p.more = NULL;
     }
-    tsr_html_raw(h, "</div><div class=\"media\">");
+    tsr_html_raw(h, "</div>");
     p.view.kind = kind_of(d, example, tsr_report_string(example, "to"));
-    find_range(d, json_object_get(example, "truth"), &p.view);
-    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
-        p.value = json_object_get(example, results[i].key);
-        p.view.label = results[i].label;
-        p.more = figure(example, results[i].key, text);
-        if (p.value && !json_is_null(p.value))
-            put_place(h, d, &p);
-    }
-    tsr_html_raw(h, "</div></div>\n");
+    if (!put_records(h, d, example, p.view.kind))
+        put_results(h, d, example, &p);
+    tsr_html_raw(h, "</div>\n");
     tsr_media_clear(&under);
 }
 

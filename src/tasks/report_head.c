@@ -71,10 +71,11 @@ static void corpus_facts(tsr_html *h, const tsr_report_data *d)
     number_fact(h, "Samples", (double)tsr_corpus_samples(d->corpus), 9, text);
     uint64_t tokens = 0;
     for (size_t i = 0; i < m->n_shards; i++)
-        for (size_t k = 0; k < m->shards[i].n_files; k++)
-            tokens += strcmp(m->shards[i].files[k].modality, TSR_KEYS_NAME) == 0
-                          ? 0
-                          : m->shards[i].files[k].stats.tokens;
+        for (size_t k = 0; k < m->shards[i].n_files; k++) {
+            const tsr_file_entry *file = &m->shards[i].files[k];
+            const tsr_modality *of = tsr_manifest_modality(m, file->modality);
+            tokens += of && of->space.layout != TSR_LAYOUT_PATCHES ? file->stats.tokens : 0;
+        }
     snprintf(text, sizeof text, "vocabulary of %s ids",
              tsr_number_text(tsr_manifest_vocabulary(m), 9, number));
     number_fact(h, "Tokens", (double)tokens, 9, text);

@@ -177,6 +177,7 @@ static void group_thousands(char text[TSR_NUMBER_CHARS])
 const char *tsr_number_text(double v, int digits, char text[TSR_NUMBER_CHARS])
 {
     double size = fabs(v);
+    v = v == 0 ? 0 : v; /* no -0 */
     if (!isfinite(v)) {
         snprintf(text, TSR_NUMBER_CHARS, "–");
         return text;

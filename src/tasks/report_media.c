@@ -280,6 +280,49 @@ static void put_record(tsr_html *h, const json_t *record, const tsr_media_view *
     }
 }
 
+/* 1 when an earlier record has the field, too. */
+static int seen(const json_t *const *records, size_t r, const char *key)
+{
+    for (size_t i = 0; i < r; i++)
+        if (json_object_get(records[i], key))
+            return 1;
+    return 0;
+}
+
+void tsr_records_html(tsr_html *h, const json_t *const *records, const char *const *labels,
+                      size_t n, size_t truth)
+{
+    const char *key;
+    json_t *v;
+    size_t left = MAX_FIELDS;
+    tsr_html_raw(h, "<div class=\"scroll\"><table class=\"records\"><thead><tr><th></th>");
+    for (size_t r = 0; r < n; r++)
+        if (records[r])
+            tsr_html_f(h, "<th scope=\"col\">%s</th>", labels[r]);
+    tsr_html_raw(h, "</tr></thead><tbody>");
+    for (size_t r = 0; r < n; r++)
+        json_object_foreach((json_t *)records[r], key, v)
+        {
+            if (seen(records, r, key) || left == 0)
+                continue;
+            left--;
+            tsr_html_f(h, "<tr><th scope=\"row\">%s</th>", key);
+            for (size_t k = 0; k < n; k++) {
+                const json_t *other = json_object_get(records[k], key);
+                int same =
+                    k != truth && other && json_equal(other, json_object_get(records[truth], key));
+                if (!records[k])
+                    continue;
+                tsr_html_raw(h, same ? "<td class=\"same\">" : "<td>");
+                if (other)
+                    put_value(h, other);
+                tsr_html_raw(h, same ? " ✓</td>" : "</td>");
+            }
+            tsr_html_raw(h, "</tr>");
+        }
+    tsr_html_raw(h, "</tbody></table></div>");
+}
+
 void tsr_media_html(tsr_html *h, const tsr_media *m, const tsr_media_view *v)
 {
     switch (m->kind) {

@@ -54,6 +54,12 @@ typedef struct tsr_media_view {
  * shown is said in its place. */
 void tsr_media_html(tsr_html *h, const tsr_media *m, const tsr_media_view *v);
 
+/* Records of one truth side by side: a row for each field of any of them, flat ones; a tick where
+ * it is equal to that of the record at `truth`. records, labels  [n], n <= 8; a NULL record is left
+ * out */
+void tsr_records_html(tsr_html *h, const json_t *const *records, const char *const *labels,
+                      size_t n, size_t truth);
+
 /* Nearest and farthest value above 0 of a depth map; 0 and 0 for anything else. */
 void tsr_media_range(const tsr_media *m, const char *kind, double *near, double *far);
 

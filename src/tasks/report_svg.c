@@ -179,7 +179,8 @@ static void draw_series(tsr_html *h, const frame *f, const tsr_series *s)
             continue;
         int has = drawn(f, s->x[i], s->y[i]);
         if (has)
-            tsr_html_f(h, "%c%.1f %.1f", open ? 'L' : 'M', at_x(f, s->x[i]), at_y(f, s->y[i]));
+            tsr_html_f(h, open ? "L%.1f %.1f" : "M%.1f %.1fh0", at_x(f, s->x[i]),
+                       at_y(f, s->y[i])); /* h0: a point alone is seen, too */
         open = has;
     }
     tsr_html_raw(h, "\"/>");

@@ -3,6 +3,8 @@
 #include "trainer/fmjob.h"
 
 #include "base/mem.h"
+#include "base/str.h"
+#include "trainer/fmstart.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,6 +12,14 @@
 const tsr_field tsr_fmrun_fields[] = {
     {"output", TSR_FIELD_STRING, "!", 0, 0, "folder of the run: model, metrics, checkpoints"},
     {"start_from", TSR_FIELD_STRING, NULL, 0, 0, "model file to go on from"},
+    {"start.places", TSR_FIELD_BOOL, NULL, 0, 0,
+     "positions of grids of all sizes on one scale; default: each counts its own places"},
+    {"start.attention", TSR_FIELD_BOOL, NULL, 0, 0,
+     "keys begin as queries: what is alike attends to each other from the first step"},
+    {"start.tokens", TSR_FIELD_NUMBER, NULL, 0, 10,
+     "deviation of new token embeddings; default: 0.02, as published"},
+    {"start.codes", TSR_FIELD_BOOL, NULL, 0, 0,
+     "embeddings of codes begin as the code vectors of the corpus's tokenizers"},
     {"model.preset", TSR_FIELD_STRING, NULL, 0, 0,
      "sizes by name: tiny, small, base, large, xlarge"},
     {"model.dim", TSR_FIELD_INT, NULL, 8, 65536, "width"},
@@ -192,6 +202,30 @@ static tsr_status continue_model(tsr_fmjob *j, const char *path, tsr_mods *mods)
     return st;
 }
 
+/* First values of a new model, as `start` says. */
+static tsr_status begin_model(tsr_fmjob *j)
+{
+    const tsr_recipe *r = j->recipe;
+    const json_t *data = tsr_recipe_get(r, "data");
+    const json_t *first = json_object_iter_value(json_object_iter((json_t *)(uintptr_t)data));
+    char *folder = NULL;
+    size_t from_codes;
+    tsr_fm_start s = {.places = tsr_recipe_bool(r, "start.places", 0),
+                      .attention = tsr_recipe_bool(r, "start.attention", 0),
+                      .tokens = tsr_recipe_number(r, "start.tokens", 0)};
+    if (tsr_recipe_bool(r, "start.codes", 0)) {
+        const char *corpus = json_string_value(json_object_get(first, "corpus"));
+        TSR_TRY(tsr_format(&folder, "%s/tokenizers", corpus ? corpus : "."));
+        s.codes = folder;
+    }
+    tsr_status st = tsr_fm_begin(j->model, &s, j->seed, &from_codes);
+    if (st == TSR_OK && folder && from_codes == 0)
+        st = tsr_recipe_fail(r, "start.codes", "%s holds no codebook of a modality of the model",
+                             folder);
+    tsr_free(folder);
+    return st;
+}
+
 tsr_status tsr_fmjob_model(tsr_fmjob *j)
 {
     const char *from = tsr_recipe_string(j->recipe, "start_from", NULL);
@@ -206,6 +240,8 @@ tsr_status tsr_fmjob_model(tsr_fmjob *j)
         c.mods = mods;
         if (st == TSR_OK)
             st = tsr_fm_create(&c, j->seed, &j->model);
+        if (st == TSR_OK)
+            st = begin_model(j);
         if (st != TSR_OK)
             return tsr_context(st, "%s: model", tsr_recipe_origin(j->recipe));
     }

@@ -12,7 +12,7 @@
 
 #define OWN_PREFIX "tessera."
 
-typedef enum key_kind { KEY_SIZE, KEY_FLAG, KEY_REAL, KEY_WORD, KEY_OWN } key_kind;
+typedef enum key_kind { KEY_SIZE, KEY_FLAG, KEY_REAL, KEY_WORD, KEY_PART } key_kind;
 
 typedef struct config_key {
     const char *name;
@@ -27,10 +27,14 @@ static const config_key keys[] = {
 #define TSR_VQ_FLAG(key, preset)              {#key, KEY_FLAG, FIELD(key), 0, 1},
 #define TSR_VQ_REAL(key, preset, least, most) {#key, KEY_REAL, FIELD(key), least, most},
 #define TSR_VQ_WORD(key, preset)              {#key, KEY_WORD, FIELD(key), 0, 0},
-#define TSR_VQ_OWN                            {"", KEY_OWN, 0, 0, 0},
+#define TSR_VQ_DIFFUSION                      {"", KEY_PART, 0, 0, 0},
+#define TSR_VQ_OWN                            {"", KEY_PART, 0, 0, 0},
 #include "vqvae/vqvae_config.def"
 };
 #define KEYS (sizeof keys / sizeof keys[0])
+
+/* Parts of the table, in its order. */
+enum { PART_FIRST, PART_DIFFUSION, PART_OWN };
 
 tsr_vqvae_config tsr_vqvae_config_defaults(void)
 {
@@ -39,6 +43,7 @@ tsr_vqvae_config tsr_vqvae_config_defaults(void)
 #define TSR_VQ_FLAG(key, preset)              .key = preset,
 #define TSR_VQ_REAL(key, preset, least, most) .key = preset,
 #define TSR_VQ_WORD(key, preset)              .key = preset,
+#define TSR_VQ_DIFFUSION
 #define TSR_VQ_OWN
 #include "vqvae/vqvae_config.def"
     };
@@ -90,7 +95,7 @@ static tsr_status set_field(const config_key *k, const json_t *v, tsr_vqvae_conf
 static const config_key *key_named(const char *name)
 {
     for (size_t i = 0; i < KEYS; i++)
-        if (keys[i].kind != KEY_OWN && strcmp(keys[i].name, name) == 0)
+        if (keys[i].kind != KEY_PART && strcmp(keys[i].name, name) == 0)
             return &keys[i];
     return NULL;
 }
@@ -143,10 +148,10 @@ static tsr_status number_in_string(json_t **value)
 }
 
 /* The text of a key in metadata, NULL when it is not there. */
-static const char *stored_text(const json_t *metadata, size_t i, int own)
+static const char *stored_text(const json_t *metadata, size_t i, int part)
 {
     char name[96];
-    snprintf(name, sizeof name, "%s%s", own ? OWN_PREFIX : "", keys[i].name);
+    snprintf(name, sizeof name, "%s%s", part == PART_OWN ? OWN_PREFIX : "", keys[i].name);
     return json_string_value(json_object_get(metadata, name));
 }
 
@@ -154,10 +159,10 @@ tsr_status tsr_vqvae_config_from_metadata(const json_t *metadata, const char *or
                                           tsr_vqvae_config *out)
 {
     tsr_vqvae_config c = tsr_vqvae_config_defaults();
-    int own = 0;
+    int part = PART_FIRST;
     for (size_t i = 0; i < KEYS; i++) {
-        own |= keys[i].kind == KEY_OWN;
-        const char *text = keys[i].kind == KEY_OWN ? NULL : stored_text(metadata, i, own);
+        part += keys[i].kind == KEY_PART;
+        const char *text = keys[i].kind == KEY_PART ? NULL : stored_text(metadata, i, part);
         json_t *value;
         if (!text)
             continue;
@@ -188,25 +193,25 @@ static json_t *value_of(const tsr_vqvae_config *c, const config_key *k)
     case KEY_REAL:
         return json_real(*(const double *)field);
     case KEY_WORD:
-    case KEY_OWN:
+    case KEY_PART:
         break;
     }
     return json_string(field);
 }
 
 /* Ours are written only where they say something. */
-static int worth_writing(const tsr_vqvae_config *c, const config_key *k, int own)
+static int worth_writing(const tsr_vqvae_config *c, const config_key *k, int part)
 {
-    if (!own)
-        return 1;
+    if (part != PART_OWN)
+        return part == PART_FIRST || tsr_vqvae_config_diffuses(c);
     return k->kind == KEY_WORD ? *(const char *)field_of(c, k) != '\0'
                                : *(const size_t *)field_of(c, k) != 0;
 }
 
-static tsr_status put_text(json_t *into, const config_key *k, int own, const json_t *value)
+static tsr_status put_text(json_t *into, const config_key *k, int part, const json_t *value)
 {
     char name[96], *text;
-    snprintf(name, sizeof name, "%s%s", own ? OWN_PREFIX : "", k->name);
+    snprintf(name, sizeof name, "%s%s", part == PART_OWN ? OWN_PREFIX : "", k->name);
     TSR_TRY(tsr_metatext_write(value, &text));
     tsr_status st = tsr_json_set(into, name, json_string(text));
     tsr_free(text);
@@ -216,18 +221,18 @@ static tsr_status put_text(json_t *into, const config_key *k, int own, const jso
 tsr_status tsr_vqvae_config_to_metadata(const tsr_vqvae_config *c, json_t **out)
 {
     tsr_status st = TSR_OK;
-    int own = 0;
+    int part = PART_FIRST;
     json_t *m = json_object();
     if (!m)
         TSR_FAIL(TSR_ENOMEM, "out of memory");
     for (size_t i = 0; i < KEYS; i++) {
-        own |= keys[i].kind == KEY_OWN;
-        if (keys[i].kind == KEY_OWN || !worth_writing(c, &keys[i], own))
+        part += keys[i].kind == KEY_PART;
+        if (keys[i].kind == KEY_PART || !worth_writing(c, &keys[i], part))
             continue;
         json_t *value = value_of(c, &keys[i]);
         if (!value)
             TSR_GOFAIL(TSR_ENOMEM, "out of memory");
-        st = put_text(m, &keys[i], own, value);
+        st = put_text(m, &keys[i], part, value);
         json_decref(value);
         if (st != TSR_OK)
             goto out;
@@ -237,6 +242,11 @@ tsr_status tsr_vqvae_config_to_metadata(const tsr_vqvae_config *c, json_t **out)
 out:
     json_decref(m);
     return st;
+}
+
+int tsr_vqvae_config_diffuses(const tsr_vqvae_config *c)
+{
+    return tsr_starts_with(c->dec_type, "unet_") || tsr_starts_with(c->dec_type, "uvit_");
 }
 
 tsr_status tsr_vqvae_levels(const char *text, size_t levels[TSR_FSQ_MAX], size_t *n)

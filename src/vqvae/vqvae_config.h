@@ -16,6 +16,7 @@ typedef struct tsr_vqvae_config {
 #define TSR_VQ_FLAG(key, preset)              int key;
 #define TSR_VQ_REAL(key, preset, least, most) double key;
 #define TSR_VQ_WORD(key, preset)              char key[TSR_VQ_WORD_MAX];
+#define TSR_VQ_DIFFUSION
 #define TSR_VQ_OWN
 #include "vqvae/vqvae_config.def"
 } tsr_vqvae_config;
@@ -40,6 +41,9 @@ TSR_USE tsr_status tsr_vqvae_config_to_metadata(const tsr_vqvae_config *c, json_
 
 /* Whether the settings make sense together. TSR_ECONFIG. */
 TSR_USE tsr_status tsr_vqvae_config_check(const tsr_vqvae_config *c, const char *origin);
+
+/* 1 when dec_type names a diffusion decoder, "unet_..." or "uvit_...". */
+int tsr_vqvae_config_diffuses(const tsr_vqvae_config *c);
 
 /* "8x8x5" -> levels[], *n; at most TSR_FSQ_MAX of 2 .. 65535. TSR_ECONFIG. */
 #define TSR_FSQ_MAX 16

@@ -494,19 +494,20 @@ static void check_weight_grad(const tsr_kernels *k, size_t rows, size_t n, size_
     enum { BEYOND = 32 }; /* columns beside the block */
     size_t n_row = n + BEYOND, x_row = cols + BEYOND;
     float *dy = floats(rows * n_row), *x = floats(rows * x_row), *dw = floats(n * cols);
-    tsr_bf16 *hdy, *hx;
+    tsr_bf16 *hdy, *hx, *pack;
     void *scratch;
+    assert_ok(tsr_alloc(&pack, (rows + 31) / 32 * 32 * ((cols + 31) / 32 * 32), sizeof *pack));
     assert_ok(tsr_alloc(&hdy, rows * n_row, sizeof *hdy));
     assert_ok(tsr_alloc(&hx, rows * x_row, sizeof *hx));
-    assert_ok(tsr_alloc(&scratch, k->weight_grad_scratch(rows, n, cols), 1));
+    assert_ok(tsr_alloc(&scratch, k->weight_grad_scratch(rows, n), 1));
     fill(dy, rows * n_row, 34, 1.0f);
     fill(x, rows * x_row, 35, 1.0f);
     tsr_bf16_from_floats(hdy, dy, rows * n_row);
     tsr_bf16_from_floats(hx, x, rows * x_row);
     for (size_t i = 0; i < n * cols; i++)
         dw[i] = 3.0f;
-    k->weight_grad(&(tsr_weight_grad_block){rows, n, cols, hdy, hx, n_row, x_row, dw, cols, 1},
-                   scratch);
+    k->weight_grad_pack(&(tsr_weight_grad_rows){rows, cols, hx, x_row}, pack);
+    k->weight_grad(&(tsr_weight_grad_block){rows, n, cols, hdy, n_row, pack, dw, cols, 1}, scratch);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < cols; j++) {
             double s = 3.0;
@@ -516,7 +517,7 @@ static void check_weight_grad(const tsr_kernels *k, size_t rows, size_t n, size_
             assert_true(fabs(dw[i * cols + j] - s) < 1e-5 * (double)(rows + 1));
         }
     tsr_free(dy), tsr_free(x), tsr_free(dw);
-    tsr_free(hdy), tsr_free(hx), tsr_free(scratch);
+    tsr_free(hdy), tsr_free(hx), tsr_free(pack), tsr_free(scratch);
 }
 
 static void layers_on_tiles(void **state)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A better place to start a short run from than random weights alone. The model keeps its tensors,
+ * names and shapes; only values differ, so files stay those of the published layout. */
+#ifndef TSR_TRAINER_FMSTART_H
+#define TSR_TRAINER_FMSTART_H
+
+#include "base/status.h"
+#include "trainer/fm.h"
+
+typedef struct tsr_fm_start {
+    /* Positions of all grids on one scale, so that the same place of two grids of different size
+     * has nearly the same address. (Published: each grid counts its own places.) */
+    int places;
+    /* Keys begin as copies of queries in encoder self-attention and in cross-attention: what is
+     * alike, the same place above all, attends to each other before anything was learnt. Source
+     * Trockman and Kolter 2023, "Mimetic Initialization of Self-Attention Layers",
+     *          arXiv:2305.09828. */
+    int attention;
+    /* Standard deviation of the encoder's token embeddings; 0: 0.02 as published, where addresses
+     * are thirty times as large and contents take hundreds of steps to be heard. */
+    double tokens;
+    /* Folder of the corpus's tokenizers, MODALITY.safetensors: embeddings and heads of grids begin
+     * as random projections of the tokenizer's code vectors, so that codes that look alike start
+     * alike. NULL: none. A modality whose file has no codebook of the right size starts as it is.
+     */
+    const char *codes;
+} tsr_fm_start;
+
+/* Set the values of a new model. *from_codes (may be NULL): modalities that began from code
+ * vectors. Errors   TSR_ECONFIG for a deviation out of range; those of reading a tokenizer file
+ * that is there; TSR_ENOMEM. */
+TSR_USE tsr_status tsr_fm_begin(tsr_fm *m, const tsr_fm_start *s, uint64_t seed,
+                                size_t *from_codes);
+
+#endif
