@@ -109,6 +109,23 @@ tsr_value tsr_embedding(tsr_graph *g, tsr_value table, tsr_value ids);
 /* The same, where rows of id `padding` get no gradient (the lookup itself is normal). */
 tsr_value tsr_embedding_padded(tsr_graph *g, tsr_value table, tsr_value ids, int padding);
 
+/* Rows out of several tables: row i of the result is row ids[i] of table which[i], or zeros (without
+ * gradient) when there is no such table or row. Rows of many kinds come out in the order in which they
+ * are wanted, in one pass.
+ *
+ * tables   [V_k, D] each, weights or other values
+ * which    [N] int32, first + index of the table
+ * ids      [N] int32
+ * result   [N, D]
+ * Rows of id padding[k] of table k get no gradient; -1: all do. */
+#define TSR_LOOKUP_TABLES 22
+typedef struct tsr_tables {
+    int count, first; /* tables; what `which` says of the first */
+    tsr_value tables[TSR_LOOKUP_TABLES];
+    int padding[TSR_LOOKUP_TABLES];
+} tsr_tables;
+tsr_value tsr_lookup(tsr_graph *g, const tsr_tables *t, tsr_value which, tsr_value ids);
+
 /* Put rows [n, D] into `cache` [M, D], an input of the graph, at places ids [n] int32: of equal ids
  * the last row stays, ids outside [0, M) are dropped. Returns the cache as it is then, whose contents
  * stay for the next run as those of inputs do; operations appended before see it as it was. No

@@ -409,9 +409,109 @@ static void rows_put(void **state)
     tsr_graph_destroy(g);
 }
 
+/* --- rows out of several tables --- */
+
+/* Two groups of tables, the second begins at 2; each leaves zeros where the other has rows. */
+static tsr_value build_lookup(tsr_graph *g, const tsr_value *in)
+{
+    const tsr_tables a = {.count = 2, .tables = {in[0], in[1]}, .padding = {-1, 1}};
+    const tsr_tables b = {.count = 1, .first = 2, .tables = {in[2]}, .padding = {-1}};
+    return tsr_add(g, tsr_lookup(g, &a, in[3], in[4]), tsr_lookup(g, &b, in[3], in[4]));
+}
+
+static void lookup_gradients(void **state)
+{
+    (void)state;
+    static const int32_t which[] = {0, 2, 1, 0, -1, 2, 3, 1, 2, 0, 1};
+    static const int32_t ids[] = {4, 0, 2, 4, 0, 2, 0, 0, 3, -1, 0};
+    gradcheck_input in[] = {{.ndim = 2, .shape = {5, 70}, .weight = 1},
+                            {.ndim = 2, .shape = {4, 70}, .weight = 1},
+                            {.ndim = 2, .shape = {3, 70}},
+                            {.ndim = 1, .shape = {11}, .ints = which},
+                            {.ndim = 1, .shape = {11}, .ints = ids}};
+    gradcheck(5, in, build_lookup, 0.02f, 1e-4);
+}
+
+/* Rows as given, zeros where there are none, no gradient to padding; also with fewer rows. */
+static void lookup_values(void **state)
+{
+    (void)state;
+    enum { N = 90, D = 8 };
+    tsr_params *ps;
+    tsr_param *p[2];
+    tsr_graph *g;
+    tsr_exec *x;
+    assert_ok(tsr_params_create(&ps));
+    for (int t = 0; t < 2; t++) {
+        const size_t shape[] = {(size_t)(3 + t), D};
+        assert_ok(tsr_params_add(ps, t ? "b" : "a", TSR_PARAM_TRAIN, 2, shape, &p[t]));
+        tsr_param_init(p[t], TSR_INIT_NORMAL, 1.0f, 3);
+    }
+    assert_ok(tsr_graph_create(ps, TSR_PRECISION_FP32, &g));
+    tsr_value which = tsr_input(g, "which", TSR_I32, 1, (size_t[]){N});
+    tsr_value ids = tsr_input(g, "ids", TSR_I32, 1, (size_t[]){N});
+    const tsr_tables t = {.count = 2, .tables = {tsr_weight(g, "a"), tsr_weight(g, "b")},
+                          .padding = {0, -1}};
+    tsr_value y = tsr_lookup(g, &t, which, ids);
+    tsr_graph_output(g, y);
+    tsr_graph_backward(g, tsr_sum_leading(g, tsr_reshape(g, y, 2, (size_t[]){0, 1}), 1,
+                                          (size_t[]){1}));
+    assert_ok(tsr_graph_check(g));
+    assert_ok(tsr_exec_create(g, &x));
+    tsr_exec_poison(x, 1);
+    for (size_t rows = N + 10; rows >= 10;) {
+        rows -= 10;
+        double counts[2][4] = {{0}};
+        for (size_t i = 0; i < rows; i++) {
+            int32_t table = (int32_t)(i * 7 % 4) - 1, id = (int32_t)(i * 5 % 6) - 1;
+            ((int32_t *)tsr_exec_input(x, which))[i] = table;
+            ((int32_t *)tsr_exec_input(x, ids))[i] = id;
+            if (table >= 0 && table < 2 && id >= 0 && id < 3 + table && (table || id))
+                counts[table][id]++;
+        }
+        assert_ok(tsr_exec_set_rows(x, which, rows));
+        assert_ok(tsr_exec_set_rows(x, ids, rows));
+        tsr_params_zero_grads(ps);
+        assert_ok(tsr_exec_run(x));
+        const float *out = tsr_exec_value(x, y);
+        for (size_t i = 0; i < rows; i++) {
+            int table = (int)(i * 7 % 4) - 1, id = (int)(i * 5 % 6) - 1;
+            int there = table >= 0 && table < 2 && id >= 0 && id < 3 + table;
+            for (int k = 0; k < D; k++)
+                assert_true(out[i * D + (size_t)k] == (there ? p[table]->value[id * D + k] : 0.0f));
+        }
+        for (int k = 0; k < 2; k++)
+            for (int r = 0; r < 3 + k; r++)
+                assert_true((double)p[k]->grad[r * D + 5] == counts[k][r]);
+    }
+    tsr_exec_destroy(x);
+    tsr_graph_destroy(g);
+    tsr_params_destroy(ps);
+}
+
+static void lookup_refuses(void **state)
+{
+    (void)state;
+    for (int form = 0; form < 3; form++) {
+        tsr_graph *g;
+        assert_ok(tsr_graph_create(NULL, TSR_PRECISION_FP32, &g));
+        tsr_value a = tsr_input(g, "a", TSR_F32, 2, (size_t[]){3, 8});
+        tsr_value b = tsr_input(g, "b", TSR_F32, 2, (size_t[]){3, 9});
+        tsr_value ids = tsr_input(g, "ids", TSR_I32, 1, (size_t[]){4});
+        tsr_value which = tsr_input(g, "which", TSR_I32, 1, (size_t[]){form == 1 ? 5u : 4u});
+        const tsr_tables t = {.count = form == 0 ? 2 : form == 1 ? 1 : 0, .tables = {a, b}};
+        assert_true(tsr_lookup(g, &t, which, ids) < 0);
+        assert_true(tsr_graph_check(g) != TSR_OK);
+        tsr_graph_destroy(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lookup_gradients),
+        cmocka_unit_test(lookup_values),
+        cmocka_unit_test(lookup_refuses),
         cmocka_unit_test(nll_gradients),
         cmocka_unit_test(nll_values),
         cmocka_unit_test(norms_of_heads),
