@@ -71,46 +71,49 @@ size_t tsr_fm_logits_width(const tsr_fm_config *c, size_t m)
     return c->shared_vocabulary ? tsr_fm_vocabulary(c) : c->mods.items[m].vocabulary;
 }
 
-/* [PAD] of texts gets no gradient from look-ups. */
-static tsr_value look_up(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m,
-                         tsr_value ids)
+tsr_value tsr_fm_tokens(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m)
 {
-    int text = c->mods.items[m].cls == TSR_CLASS_SEQUENCE;
     place table = in_embeddings(c, side, m, "token_emb.weight", c->shared_vocabulary);
     if (side == TSR_FM_DECODER && !tsr_has_weight(g, table.name)) /* tied */
         table = in_embeddings(c, side, m, "to_logits.weight", c->shared_vocabulary);
-    return tsr_embedding_padded(g, tsr_weight(g, table.name), ids,
-                                text ? (int)tsr_fm_first_id(c, m) + TSR_ID_PAD : -1);
+    return tsr_weight(g, table.name);
 }
 
-tsr_value tsr_fm_content(tsr_graph *g, const tsr_fm_config *c, size_t m, tsr_value rows)
+int tsr_fm_padding(const tsr_fm_config *c, size_t m)
+{
+    int text = c->mods.items[m].cls == TSR_CLASS_SEQUENCE;
+    return text ? (int)tsr_fm_first_id(c, m) + TSR_ID_PAD : -1;
+}
+
+tsr_value tsr_fm_positions(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m)
+{
+    return tsr_weight(g, in_embeddings(c, side, m, "pos_emb", 0).name);
+}
+
+tsr_value tsr_fm_mod_emb(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m)
+{
+    place mod = in_embeddings(c, side, m, "mod_emb", 0);
+    if (side == TSR_FM_DECODER && !tsr_has_weight(g, mod.name)) /* tied */
+        mod = in_embeddings(c, TSR_FM_ENCODER, m, "mod_emb", 0);
+    return tsr_weight(g, mod.name);
+}
+
+tsr_value tsr_fm_patches(tsr_graph *g, const tsr_fm_config *c, size_t m, tsr_value patches)
 {
     tsr_graph_label(g, "encoder_embeddings.%s", c->mods.items[m].name);
-    if (c->mods.items[m].cls != TSR_CLASS_PIXELS)
-        return look_up(g, c, TSR_FM_ENCODER, m, rows);
-    place p = in_embeddings(c, TSR_FM_ENCODER, m, "proj", 0);
-    return linear(g, p.name, rows, TSR_ACT_NONE);
-}
-
-tsr_value tsr_fm_address(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m,
-                         tsr_value positions)
-{
-    place pos = in_embeddings(c, side, m, "pos_emb", 0);
-    place mod = in_embeddings(c, side, m, "mod_emb", 0);
-    if (side == TSR_FM_DECODER && !tsr_has_weight(g, mod.name))
-        mod = in_embeddings(c, TSR_FM_ENCODER, m, "mod_emb", 0);
-    tsr_value rows = tsr_embedding(g, tsr_weight(g, pos.name), positions);
-    return tsr_add(g, rows, tsr_weight(g, mod.name));
+    return linear(g, in_embeddings(c, TSR_FM_ENCODER, m, "proj", 0).name, patches, TSR_ACT_NONE);
 }
 
 tsr_value tsr_fm_target(tsr_graph *g, const tsr_fm_config *c, size_t m, tsr_value ids,
                         tsr_value positions)
 {
     tsr_graph_label(g, "decoder_embeddings.%s", c->mods.items[m].name);
-    tsr_value e = tsr_fm_address(g, c, TSR_FM_DECODER, m, positions);
+    tsr_value e = tsr_embedding(g, tsr_fm_positions(g, c, TSR_FM_DECODER, m), positions);
+    e = tsr_add(g, e, tsr_fm_mod_emb(g, c, TSR_FM_DECODER, m));
     if (c->mods.items[m].cls != TSR_CLASS_SEQUENCE)
         return tsr_add(g, e, tsr_weight(g, "mask_token"));
-    return tsr_add(g, e, look_up(g, c, TSR_FM_DECODER, m, ids));
+    tsr_value table = tsr_fm_tokens(g, c, TSR_FM_DECODER, m);
+    return tsr_add(g, e, tsr_embedding_padded(g, table, ids, tsr_fm_padding(c, m)));
 }
 
 /* --- attention ------------------------------------------------------------------------------- */

@@ -21,14 +21,18 @@ typedef enum tsr_fm_stack { TSR_FM_ENCODER, TSR_FM_DECODER } tsr_fm_stack;
 
 /* --- embeddings ------------------------------------------------------------------------------ */
 
-/* Content [n, D] of input rows of modality m. rows: ids [n] int32 (of the modality, or global with
- * a shared vocabulary); for pixels [n, patch_values] float32, normalised. */
-tsr_value tsr_fm_content(tsr_graph *g, const tsr_fm_config *c, size_t m, tsr_value rows);
+/* The table of modality m's tokens [V, D] on that side (all ids with a shared vocabulary: add
+ * tsr_fm_first_id to local ones), and the id in it that gets no gradient from look-ups ([PAD] of
+ * texts), or -1. */
+tsr_value tsr_fm_tokens(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m);
+int tsr_fm_padding(const tsr_fm_config *c, size_t m);
 
-/* Address [n, D], position plus modality, of rows of modality m on that side. positions [n] int32.
- */
-tsr_value tsr_fm_address(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m,
-                         tsr_value positions);
+/* Positions [P, D] and modality embedding [D] of modality m on that side. */
+tsr_value tsr_fm_positions(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m);
+tsr_value tsr_fm_mod_emb(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m);
+
+/* Content [n, D] of patches [n, patch_values] float32, normalised, of modality m. */
+tsr_value tsr_fm_patches(tsr_graph *g, const tsr_fm_config *c, size_t m, tsr_value patches);
 
 /* What the decoder starts from, [n, D]: address plus mask_token; sequences: plus the token at each
  * row, ids [n] as above (TSR_NONE for the others). */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The masked model as one graph over packed rows.
  *
- *   encoder rows   contents and addresses of each modality, one under the other; gathered sample by
- *                  sample (registers in front); blocks; norm; context
+ *   encoder rows   contents and addresses, sample by sample (registers in front), looked up in the
+ *                  tables of their modalities; blocks; norm; context
  *   decoder rows   the same; self-attention inside (sample, modality), cross-attention inside a
- *                  sample; norm; rows of each modality gathered again; head; loss of each row
+ *                  sample; norm; rows of each modality gathered; head; loss of each row
  *
  * Everything is planned for the most rows and runs with those there are. */
 #include "trainer/fmnet.h"
@@ -18,7 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OPERANDS 24 /* of one concatenation */
+#define OPERANDS 24                   /* of one concatenation */
+#define TABLES   (TSR_MODALITIES + 1) /* of contents at most */
 
 /* --- inputs ---------------------------------------------------------------------------------- */
 
@@ -27,28 +28,60 @@ static tsr_value vector_input(tsr_fmnet *n, const char *what, tsr_dtype type, si
     return tsr_input(n->g, what, type, 1, &rows);
 }
 
-static void make_inputs(tsr_fmnet *n)
+static void make_rows(tsr_fmnet *n, tsr_fm_rows *r, size_t rows)
 {
-    size_t segments = 0, batch = n->spec.samples;
-    for (size_t m = 0; m < n->c->mods.count; m++)
-        segments += n->out[m].cap > 0;
-    segments *= batch;
-    n->in_order =
-        vector_input(n, "input order", TSR_I32, n->spec.in_rows + batch * n->c->registers);
-    n->in_addresses = n->in_order;
-    if (n->c->registers)
-        n->in_addresses =
-            vector_input(n, "input addresses", TSR_I32, n->spec.in_rows + batch * n->c->registers);
-    n->in_segments = vector_input(n, "input samples", TSR_I32, batch + 1);
-    if (n->spec.mode == TSR_FMNET_CONTEXT)
-        return;
-    n->out_order = vector_input(n, "target order", TSR_I32, n->spec.out_rows);
-    n->out_segments = vector_input(n, "target segments", TSR_I32, segments + 1);
-    n->out_causal = vector_input(n, "causal segments", TSR_I32, segments);
-    n->out_samples = vector_input(n, "target samples", TSR_I32, batch + 1);
+    r->cap = rows;
+    r->tables = vector_input(n, "tables", TSR_I32, rows);
+    r->ids = vector_input(n, "ids", TSR_I32, rows);
+    r->slots = vector_input(n, "modalities", TSR_I32, rows);
+    r->positions = vector_input(n, "positions", TSR_I32, rows);
+    r->samples = vector_input(n, "samples", TSR_I32, n->spec.samples + 1);
 }
 
-/* --- encoder --------------------------------------------------------------------------------- */
+static void make_inputs(tsr_fmnet *n)
+{
+    size_t segments = 0;
+    make_rows(n, &n->inputs, n->spec.in_rows + n->spec.samples * n->c->registers);
+    if (n->spec.mode == TSR_FMNET_CONTEXT)
+        return;
+    for (size_t m = 0; m < n->c->mods.count; m++)
+        segments += n->out[m].cap > 0 ? n->spec.samples : 0;
+    make_rows(n, &n->targets, n->spec.out_rows);
+    n->segments = vector_input(n, "segments", TSR_I32, segments + 1);
+    n->causal = vector_input(n, "causal segments", TSR_I32, segments);
+}
+
+/* --- rows ------------------------------------------------------------------------------------ */
+
+/* Tables that rows are looked up in. */
+typedef struct bag {
+    size_t count;
+    tsr_value tables[TABLES];
+    int padding[TABLES];
+} bag;
+
+static int put(bag *b, tsr_value table, int padding)
+{
+    b->tables[b->count] = table;
+    b->padding[b->count] = padding;
+    return (int)b->count++;
+}
+
+/* In groups where there are too many tables for one operation: each gives zeros for the others'. */
+static tsr_value look_up(tsr_graph *g, const bag *b, tsr_value which, tsr_value ids)
+{
+    tsr_value sum = TSR_NONE;
+    for (size_t i = 0; i < b->count; i += TSR_LOOKUP_TABLES) {
+        tsr_tables t = {.first = (int)i};
+        for (size_t k = i; k < b->count && t.count < TSR_LOOKUP_TABLES; k++, t.count++) {
+            t.tables[t.count] = b->tables[k];
+            t.padding[t.count] = b->padding[k];
+        }
+        tsr_value rows = tsr_lookup(g, &t, which, ids);
+        sum = i ? tsr_add(g, sum, rows) : rows;
+    }
+    return sum;
+}
 
 /* One under the other, in groups where there are too many for one operation. */
 static tsr_value stack(tsr_graph *g, tsr_value *parts, size_t count)
@@ -65,42 +98,56 @@ static tsr_value stack(tsr_graph *g, tsr_value *parts, size_t count)
     return parts[0];
 }
 
-static tsr_value registers(tsr_fmnet *n)
+/* A vector as a table of one row. */
+static tsr_value one_row(const tsr_fmnet *n, tsr_value v)
 {
-    return tsr_weight(n->g, "register_tokens");
+    return tsr_reshape(n->g, v, 2, (size_t[]){1, n->c->dim});
 }
 
-/* Contents and addresses, sample by sample. */
-static void input_rows(tsr_fmnet *n, tsr_value *content, tsr_value *address)
+/* Position plus modality of each row. */
+static tsr_value addresses(tsr_fmnet *n, tsr_fm_stack side, const tsr_fm_rows *r)
 {
-    tsr_value x[TSR_MODALITIES + 1], e[TSR_MODALITIES];
-    size_t nx = 0, ne = 0;
+    bag positions = {.count = 0}, mods = {.count = 0};
+    tsr_fm_part *parts = side == TSR_FM_ENCODER ? n->in : n->out;
+    for (size_t m = 0; m < n->c->mods.count; m++) {
+        if (!parts[m].cap)
+            continue;
+        parts[m].slot = put(&positions, tsr_fm_positions(n->g, n->c, side, m), -1);
+        put(&mods, one_row(n, tsr_fm_mod_emb(n->g, n->c, side, m)), -1);
+    }
+    tsr_value e = look_up(n->g, &positions, r->slots, r->positions);
+    return tsr_add(n->g, e, tsr_embedding(n->g, stack(n->g, mods.tables, mods.count), r->slots));
+}
+
+/* --- encoder --------------------------------------------------------------------------------- */
+
+static tsr_value input_contents(tsr_fmnet *n)
+{
+    bag b = {.count = 0};
     if (n->c->registers)
-        x[nx++] = registers(n);
+        put(&b, tsr_weight(n->g, "register_tokens"), -1);
     for (size_t m = 0; m < n->c->mods.count; m++) {
         tsr_fm_part *p = &n->in[m];
         const tsr_mod *mod = &n->c->mods.items[m];
-        if (!p->cap)
-            continue;
-        if (mod->cls == TSR_CLASS_PIXELS)
-            p->ids = tsr_input(n->g, mod->name, TSR_F32, 2, (size_t[]){p->cap, mod->patch_values});
-        else
-            p->ids = vector_input(n, mod->name, TSR_I32, p->cap);
-        p->positions = vector_input(n, mod->name, TSR_I32, p->cap);
-        x[nx++] = tsr_fm_content(n->g, n->c, m, p->ids);
-        e[ne++] = tsr_fm_address(n->g, n->c, TSR_FM_ENCODER, m, p->positions);
+        p->patches = TSR_NONE;
+        if (p->cap && mod->cls == TSR_CLASS_PIXELS) {
+            p->patches =
+                tsr_input(n->g, mod->name, TSR_F32, 2, (size_t[]){p->cap, mod->patch_values});
+            p->table = put(&b, tsr_fm_patches(n->g, n->c, m, p->patches), -1);
+        } else if (p->cap) {
+            p->table =
+                put(&b, tsr_fm_tokens(n->g, n->c, TSR_FM_ENCODER, m), tsr_fm_padding(n->c, m));
+        }
     }
     tsr_graph_label(n->g, "input rows");
-    *content = tsr_embedding(n->g, stack(n->g, x, nx), n->in_order);
-    *address = tsr_embedding(n->g, stack(n->g, e, ne), n->in_addresses);
+    return look_up(n->g, &b, n->inputs.tables, n->inputs.ids);
 }
 
 static tsr_value build_encoder(tsr_fmnet *n)
 {
-    tsr_value x, e;
     tsr_attention_spec self = TSR_ATTENTION(1);
-    self.q_offsets = n->in_segments;
-    input_rows(n, &x, &e);
+    self.q_offsets = n->inputs.samples;
+    tsr_value x = input_contents(n), e = addresses(n, TSR_FM_ENCODER, &n->inputs);
     x = tsr_add(n->g, x, e);
     for (size_t i = 0; i < n->c->encoder_depth; i++)
         x = tsr_fm_encoder_block(n->g, n->c, i, x, &self);
@@ -110,33 +157,28 @@ static tsr_value build_encoder(tsr_fmnet *n)
 
 /* --- decoder --------------------------------------------------------------------------------- */
 
-static tsr_value target_rows(tsr_fmnet *n)
+/* mask_token at the places of grids, tokens of sequences. */
+static tsr_value target_contents(tsr_fmnet *n)
 {
-    tsr_value y[TSR_MODALITIES];
-    size_t ny = 0;
-    for (size_t m = 0; m < n->c->mods.count; m++) {
-        tsr_fm_part *p = &n->out[m];
-        const tsr_mod *mod = &n->c->mods.items[m];
-        if (!p->cap)
-            continue;
-        p->ids = TSR_NONE;
-        if (mod->cls == TSR_CLASS_SEQUENCE)
-            p->ids = vector_input(n, mod->name, TSR_I32, p->cap);
-        p->positions = vector_input(n, mod->name, TSR_I32, p->cap);
-        y[ny++] = tsr_fm_target(n->g, n->c, m, p->ids, p->positions);
-    }
-    tsr_graph_label(n->g, "target rows");
-    return tsr_embedding(n->g, stack(n->g, y, ny), n->out_order);
+    bag b = {.count = 0};
+    put(&b, one_row(n, tsr_weight(n->g, "mask_token")), -1);
+    for (size_t m = 0; m < n->c->mods.count; m++)
+        if (n->out[m].cap && n->c->mods.items[m].cls == TSR_CLASS_SEQUENCE)
+            n->out[m].table =
+                put(&b, tsr_fm_tokens(n->g, n->c, TSR_FM_DECODER, m), tsr_fm_padding(n->c, m));
+    return look_up(n->g, &b, n->targets.tables, n->targets.ids);
 }
 
 static tsr_value build_decoder(tsr_fmnet *n, tsr_value context)
 {
     tsr_attention_spec self = TSR_ATTENTION(1), cross = TSR_ATTENTION(1);
-    self.q_offsets = n->out_segments;
-    self.causal_segments = n->out_causal;
-    cross.q_offsets = n->out_samples;
-    cross.k_offsets = n->in_segments;
-    tsr_value y = target_rows(n);
+    self.q_offsets = n->segments;
+    self.causal_segments = n->causal;
+    cross.q_offsets = n->targets.samples;
+    cross.k_offsets = n->inputs.samples;
+    tsr_graph_label(n->g, "target rows");
+    tsr_value y = target_contents(n);
+    y = tsr_add(n->g, y, addresses(n, TSR_FM_DECODER, &n->targets));
     for (size_t i = 0; i < n->c->decoder_depth; i++)
         y = tsr_fm_decoder_block(n->g, n->c, i, y, context, &self, &cross);
     return tsr_fm_end(n->g, TSR_FM_DECODER, y);
@@ -304,7 +346,7 @@ static double loss_of(const tsr_fmnet *n)
         if (!rows)
             continue;
         double by =
-            n->spec.loss == TSR_FM_LOSS_MODALITY ? (double)rows * outputs : (double)n->out_rows;
+            n->spec.loss == TSR_FM_LOSS_MODALITY ? (double)rows * outputs : (double)n->targets.rows;
         loss += (double)n->weights[m] * sum / by;
     }
     return loss;
@@ -351,19 +393,19 @@ const float *tsr_fmnet_logits(const tsr_fmnet *n, size_t m, size_t *rows)
 
 const float *tsr_fmnet_context(const tsr_fmnet *n, size_t i, size_t *rows)
 {
-    *rows = n->spec.mode == TSR_FMNET_CONTEXT ? n->in_rows : 0;
+    *rows = n->spec.mode == TSR_FMNET_CONTEXT ? n->inputs.rows : 0;
     return *rows ? tsr_exec_value(n->x, n->context_kv[i]) : NULL;
 }
 
 const float *tsr_fmnet_encoder(const tsr_fmnet *n, size_t *rows)
 {
-    *rows = n->spec.keep_states ? n->in_rows : 0;
+    *rows = n->spec.keep_states ? n->inputs.rows : 0;
     return *rows ? tsr_exec_value(n->x, n->encoded) : NULL;
 }
 
 const float *tsr_fmnet_decoder(const tsr_fmnet *n, size_t *rows)
 {
-    *rows = n->spec.keep_states ? n->out_rows : 0;
+    *rows = n->spec.keep_states ? n->targets.rows : 0;
     return *rows ? tsr_exec_value(n->x, n->decoded) : NULL;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From examples to the inputs of the graph: rows of each modality one under the other, and the
- * indices that order them sample by sample. */
+ * From examples to the inputs of the graph: for each row, sample by sample, where its content and
+ * its address are looked up; for each modality its rows of the decoder, labels and weights. */
 #include "trainer/fmblocks.h"
 #include "trainer/fmnet_priv.h"
 
@@ -11,13 +11,14 @@
 static const float pixel_mean[] = {0.485f, 0.456f, 0.406f};
 static const float pixel_std[] = {0.229f, 0.224f, 0.225f};
 
-/* One modality of one sample on one side, on its way into a part. */
+/* One modality of one sample on one side, and where its rows go. */
 typedef struct place {
     const tsr_fmnet *n;
+    const tsr_fm_rows *side;
     const tsr_fm_part *part;
     const tsr_mod *mod;
     const tsr_rows *rows;
-    size_t m, at; /* modality; first row in the part */
+    size_t m, at, row; /* modality; first row in the part and on the side */
     unsigned long long sample;
     int target;
 } place;
@@ -42,7 +43,6 @@ static tsr_status count_side(tsr_fm_part *parts, const tsr_fmnet *n,
         if (p->rows > p->cap)
             TSR_FAIL(TSR_EARG, "%zu %s rows of modality '%s' in a batch, room for %zu", p->rows,
                      side, n->c->mods.items[m].name, p->cap);
-        p->first = total;
         total += p->rows;
     }
     if (total > most)
@@ -64,33 +64,51 @@ static tsr_status count_rows(tsr_fmnet *n, const tsr_example *const *examples, s
     return count_side(n->out, n, examples, count, 1);
 }
 
-/* Inputs of one part get its rows. */
-static tsr_status size_part(const tsr_fmnet *n, const tsr_fm_part *p, int target)
+/* Inputs get as many rows as there are. */
+static tsr_status size_side(const tsr_fmnet *n, const tsr_fm_rows *r, size_t rows, size_t samples)
 {
-    const tsr_value all[] = {p->ids, p->positions, p->pick, p->labels, p->weights};
-    size_t used = !target ? 2 : n->spec.mode == TSR_FMNET_LOGITS ? 3 : 5;
-    for (size_t i = 0; p->cap && i < used; i++)
-        if (all[i] >= 0)
-            TSR_TRY(tsr_exec_set_rows(n->x, all[i], p->rows));
+    TSR_TRY(tsr_exec_set_rows(n->x, r->tables, rows));
+    TSR_TRY(tsr_exec_set_rows(n->x, r->ids, rows));
+    TSR_TRY(tsr_exec_set_rows(n->x, r->slots, rows));
+    TSR_TRY(tsr_exec_set_rows(n->x, r->positions, rows));
+    return tsr_exec_set_rows(n->x, r->samples, samples + 1);
+}
+
+static tsr_status size_targets(const tsr_fmnet *n)
+{
+    for (size_t m = 0; m < n->c->mods.count; m++) {
+        const tsr_fm_part *p = &n->out[m];
+        if (!p->cap)
+            continue;
+        TSR_TRY(tsr_exec_set_rows(n->x, p->pick, p->rows));
+        if (n->spec.mode == TSR_FMNET_LOGITS)
+            continue;
+        TSR_TRY(tsr_exec_set_rows(n->x, p->labels, p->rows));
+        TSR_TRY(tsr_exec_set_rows(n->x, p->weights, p->rows));
+    }
     return TSR_OK;
 }
 
-static tsr_status size_parts(const tsr_fmnet *n)
+static tsr_status size_patches(const tsr_fmnet *n)
 {
-    for (size_t m = 0; m < n->c->mods.count; m++) {
-        TSR_TRY(size_part(n, &n->in[m], 0));
-        TSR_TRY(size_part(n, &n->out[m], 1));
-    }
+    for (size_t m = 0; m < n->c->mods.count; m++)
+        if (n->in[m].patches >= 0)
+            TSR_TRY(tsr_exec_set_rows(n->x, n->in[m].patches, n->in[m].rows));
     return TSR_OK;
 }
 
 /* --- one modality of one sample -------------------------------------------------------------- */
 
-/* Copy count ids, each below `limit`, plus `first`. */
-static tsr_status put_ids(const place *p, const char *what, const int32_t *from, tsr_value to,
+static void fill(int32_t *out, size_t count, int32_t value)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = value;
+}
+
+/* Copy the rows' ids, each below `limit`, plus `first`. */
+static tsr_status put_ids(const place *p, const char *what, const int32_t *from, int32_t *out,
                           uint32_t limit, size_t first)
 {
-    int32_t *out = ints(p->n, to) + p->at;
     if (!from)
         TSR_FAIL(TSR_EARG, "sample %llu: modality '%s' has no %ss", p->sample, p->mod->name, what);
     for (size_t r = 0; r < p->rows->count; r++) {
@@ -102,11 +120,13 @@ static tsr_status put_ids(const place *p, const char *what, const int32_t *from,
     return TSR_OK;
 }
 
-static tsr_status put_positions(const place *p)
+static tsr_status put_address(const place *p)
 {
-    int32_t *out = ints(p->n, p->part->positions) + p->at;
-    TSR_TRY(put_ids(p, "position", p->rows->positions, p->part->positions, p->mod->positions, 0));
-    for (size_t r = 0; p->target && p->mod->wrap && r < p->rows->count; r++)
+    size_t count = p->rows->count;
+    int32_t *out = ints(p->n, p->side->positions) + p->row;
+    fill(ints(p->n, p->side->slots) + p->row, count, p->part->slot);
+    TSR_TRY(put_ids(p, "position", p->rows->positions, out, p->mod->positions, 0));
+    for (size_t r = 0; p->target && p->mod->wrap && r < count; r++)
         if ((uint32_t)out[r] >= p->mod->wrap)
             out[r] = 0;
     return TSR_OK;
@@ -115,7 +135,8 @@ static tsr_status put_positions(const place *p)
 static tsr_status put_patches(const place *p)
 {
     size_t values = p->mod->patch_values;
-    float *out = (float *)tsr_exec_input(p->n->x, p->part->ids) + p->at * values;
+    float *out = (float *)tsr_exec_input(p->n->x, p->part->patches) + p->at * values;
+    int32_t *ids = ints(p->n, p->side->ids) + p->row;
     float table[3][256];
     if (!p->rows->patches)
         TSR_FAIL(TSR_EARG, "sample %llu: modality '%s' has no patches", p->sample, p->mod->name);
@@ -124,87 +145,105 @@ static tsr_status put_patches(const place *p)
             table[c][v] = ((float)v / 255.0f - pixel_mean[c]) / pixel_std[c];
     for (size_t i = 0; i < p->rows->count * values; i++)
         out[i] = table[i % 3][p->rows->patches[i]];
+    for (size_t r = 0; r < p->rows->count; r++)
+        ids[r] = (int32_t)(p->at + r);
     return TSR_OK;
 }
 
-/* Contents, positions and labels of one modality of one sample. */
-static tsr_status put_rows(const place *p)
+/* What the rows hold: patches, tokens, or mask_token, the decoder's table 0, where a grid is
+ * wanted. */
+static tsr_status put_content(const place *p)
 {
-    size_t first = tsr_fm_first_id(p->n->c, p->m);
-    uint32_t limit = p->mod->vocabulary;
-    int wanted = p->target && p->n->spec.mode != TSR_FMNET_LOGITS;
-    TSR_TRY(put_positions(p));
+    int masked = p->target && p->mod->cls != TSR_CLASS_SEQUENCE;
+    int32_t *ids = ints(p->n, p->side->ids) + p->row;
+    fill(ints(p->n, p->side->tables) + p->row, p->rows->count, masked ? 0 : p->part->table);
     if (p->mod->cls == TSR_CLASS_PIXELS)
         return put_patches(p);
-    if (!p->target || p->mod->cls == TSR_CLASS_SEQUENCE)
-        TSR_TRY(put_ids(p, "id", p->rows->ids, p->part->ids, limit, first));
-    if (wanted)
-        return put_ids(p, "label", p->rows->labels, p->part->labels, limit, first);
+    if (!masked)
+        return put_ids(p, "id", p->rows->ids, ids, p->mod->vocabulary,
+                       tsr_fm_first_id(p->n->c, p->m));
+    fill(ids, p->rows->count, 0);
     return TSR_OK;
+}
+
+/* Where the rows are in the decoder, and what is to be predicted. */
+static tsr_status put_goal(const place *p)
+{
+    int32_t *pick = ints(p->n, p->part->pick) + p->at;
+    for (size_t r = 0; r < p->rows->count; r++)
+        pick[r] = (int32_t)(p->row + r);
+    if (p->n->spec.mode == TSR_FMNET_LOGITS)
+        return TSR_OK;
+    return put_ids(p, "label", p->rows->labels, ints(p->n, p->part->labels) + p->at,
+                   p->mod->vocabulary, tsr_fm_first_id(p->n->c, p->m));
 }
 
 /* --- both sides ------------------------------------------------------------------------------ */
 
+static size_t put_registers(const tsr_fmnet *n, size_t row)
+{
+    size_t count = n->c->registers;
+    for (size_t r = 0; r < count; r++)
+        ints(n, n->inputs.ids)[row + r] = (int32_t)r;
+    fill(ints(n, n->inputs.tables) + row, count, 0);
+    fill(ints(n, n->inputs.slots) + row, count, -1);
+    fill(ints(n, n->inputs.positions) + row, count, 0);
+    return row + count;
+}
+
 static tsr_status pack_inputs(tsr_fmnet *n, const tsr_example *const *examples, size_t count)
 {
-    size_t filled[TSR_MODALITIES] = {0}, registers = n->c->registers, row = 0;
-    int32_t *order = ints(n, n->in_order), *addresses = ints(n, n->in_addresses);
-    int32_t *samples = ints(n, n->in_segments);
+    size_t filled[TSR_MODALITIES] = {0}, row = 0;
+    int32_t *samples = ints(n, n->inputs.samples);
     for (size_t i = 0; i < count; i++) {
         samples[i] = (int32_t)row;
-        for (size_t r = 0; r < registers; r++, row++) {
-            order[row] = (int32_t)r;
-            addresses[row] = -1;
-        }
+        row = put_registers(n, row);
         for (size_t m = 0; m < n->c->mods.count; m++) {
             const tsr_rows *rows = &examples[i]->in[m];
-            const place p = {n, &n->in[m], &n->c->mods.items[m], rows,
-                             m, filled[m], examples[i]->sample,  0};
+            const place p = {n, &n->inputs, &n->in[m], &n->c->mods.items[m], rows,
+                             m, filled[m],  row,       examples[i]->sample,  0};
             if (!rows->count)
                 continue;
-            TSR_TRY(put_rows(&p));
-            for (size_t r = 0; r < rows->count; r++, row++) {
-                addresses[row] = (int32_t)(n->in[m].first + filled[m]++);
-                order[row] = addresses[row] + (int32_t)registers;
-            }
+            TSR_TRY(put_address(&p));
+            TSR_TRY(put_content(&p));
+            filled[m] += rows->count;
+            row += rows->count;
         }
     }
     samples[count] = (int32_t)row;
-    n->in_rows = row;
-    TSR_TRY(tsr_exec_set_rows(n->x, n->in_order, row));
-    TSR_TRY(tsr_exec_set_rows(n->x, n->in_addresses, row));
-    return tsr_exec_set_rows(n->x, n->in_segments, count + 1);
+    n->inputs.rows = row;
+    TSR_TRY(size_patches(n));
+    return size_side(n, &n->inputs, row, count);
 }
 
 static tsr_status pack_targets(tsr_fmnet *n, const tsr_example *const *examples, size_t count)
 {
     size_t filled[TSR_MODALITIES] = {0}, row = 0, segments = 0;
-    int32_t *order = ints(n, n->out_order), *starts = ints(n, n->out_segments);
-    int32_t *causal = ints(n, n->out_causal), *samples = ints(n, n->out_samples);
+    int32_t *starts = ints(n, n->segments), *causal = ints(n, n->causal);
+    int32_t *samples = ints(n, n->targets.samples);
     for (size_t i = 0; i < count; i++) {
         samples[i] = (int32_t)row;
         for (size_t m = 0; m < n->c->mods.count; m++) {
             const tsr_rows *rows = &examples[i]->out[m];
-            const place p = {n, &n->out[m], &n->c->mods.items[m], rows,
-                             m, filled[m],  examples[i]->sample,  1};
+            const place p = {n, &n->targets, &n->out[m], &n->c->mods.items[m], rows,
+                             m, filled[m],   row,        examples[i]->sample,  1};
             if (!rows->count)
                 continue;
-            TSR_TRY(put_rows(&p));
-            int32_t *pick = ints(n, n->out[m].pick) + filled[m];
+            TSR_TRY(put_address(&p));
+            TSR_TRY(put_content(&p));
+            TSR_TRY(put_goal(&p));
             starts[segments] = (int32_t)row;
             causal[segments++] = p.mod->cls == TSR_CLASS_SEQUENCE;
-            for (size_t r = 0; r < rows->count; r++, row++) {
-                order[row] = (int32_t)(n->out[m].first + filled[m]++);
-                pick[r] = (int32_t)row;
-            }
+            filled[m] += rows->count;
+            row += rows->count;
         }
     }
     samples[count] = starts[segments] = (int32_t)row;
-    n->out_rows = row;
-    TSR_TRY(tsr_exec_set_rows(n->x, n->out_order, row));
-    TSR_TRY(tsr_exec_set_rows(n->x, n->out_segments, segments + 1));
-    TSR_TRY(tsr_exec_set_rows(n->x, n->out_causal, segments));
-    return tsr_exec_set_rows(n->x, n->out_samples, count + 1);
+    n->targets.rows = row;
+    TSR_TRY(tsr_exec_set_rows(n->x, n->segments, segments + 1));
+    TSR_TRY(tsr_exec_set_rows(n->x, n->causal, segments));
+    TSR_TRY(size_targets(n));
+    return size_side(n, &n->targets, row, count);
 }
 
 /* What each row's loss counts. */
@@ -217,8 +256,8 @@ static void put_weights(const tsr_fmnet *n, double scale)
         const tsr_fm_part *p = &n->out[m];
         if (!p->rows)
             continue;
-        double by =
-            n->spec.loss == TSR_FM_LOSS_MODALITY ? (double)p->rows * outputs : (double)n->out_rows;
+        double by = n->spec.loss == TSR_FM_LOSS_MODALITY ? (double)p->rows * outputs
+                                                         : (double)n->targets.rows;
         float *w = tsr_exec_input(n->x, p->weights), weight = (float)(scale * n->weights[m] / by);
         for (size_t r = 0; r < p->rows; r++)
             w[r] = weight;
@@ -229,7 +268,6 @@ tsr_status tsr_fmnet_pack(tsr_fmnet *n, const tsr_example *const *examples, size
                           double scale)
 {
     TSR_TRY(count_rows(n, examples, count));
-    TSR_TRY(size_parts(n));
     TSR_TRY(pack_inputs(n, examples, count));
     if (n->spec.mode == TSR_FMNET_CONTEXT)
         return TSR_OK;

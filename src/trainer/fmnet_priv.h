@@ -6,18 +6,26 @@
 
 #include "trainer/fmnet.h"
 
-/* Rows of one modality on one side: its inputs, and where it lies. */
+/* Rows of one modality on one side. */
 typedef struct tsr_fm_part {
-    size_t cap, rows;    /* at most, and in this run */
-    size_t first;        /* row of the concatenation at which it begins in this run */
-    tsr_value ids;       /* [rows] int32; pixels [rows, patch_values] float32 */
-    tsr_value positions; /* [rows] int32 */
-    tsr_value pick;      /* targets: [rows] int32, rows of the decoder */
-    tsr_value labels;    /* [rows] int32 */
-    tsr_value weights;   /* [rows] float32 */
-    tsr_value nll;       /* [rows] float32, result */
-    tsr_value logits;    /* [rows, V] float32, result */
+    size_t cap, rows;  /* at most, and in this run */
+    int slot;          /* number among the modalities of this side that have room */
+    int table;         /* number of its contents among the tables of this side */
+    tsr_value patches; /* pixels: [rows, patch_values] float32 */
+    tsr_value pick;    /* targets: [rows] int32, rows of the decoder */
+    tsr_value labels;  /* [rows] int32 */
+    tsr_value weights; /* [rows] float32 */
+    tsr_value nll;     /* [rows] float32, result */
+    tsr_value logits;  /* [rows, V] float32, result */
 } tsr_fm_part;
+
+/* Rows of all modalities on one side, sample by sample: inputs [rows] int32. */
+typedef struct tsr_fm_rows {
+    size_t cap, rows;
+    tsr_value tables, ids;      /* content: table, and row in it */
+    tsr_value slots, positions; /* address: slot of the modality (-1: none), and position */
+    tsr_value samples;          /* [B + 1] first rows of the samples, and the end */
+} tsr_fm_rows;
 
 struct tsr_fmnet {
     tsr_fm *m;
@@ -27,16 +35,11 @@ struct tsr_fmnet {
     tsr_graph *g;
     tsr_exec *x; /* made by the first run */
     tsr_fm_part in[TSR_MODALITIES], out[TSR_MODALITIES];
-    tsr_value in_order;         /* [in_rows + B registers] rows of contents, sample by sample */
-    tsr_value in_addresses;     /* the same of addresses, -1 for registers; or in_order */
-    tsr_value in_segments;      /* [B + 1] rows of the encoder of each sample */
-    tsr_value out_order;        /* [out_rows] */
-    tsr_value out_segments;     /* [segments + 1] rows of the decoder: one modality of one sample */
-    tsr_value out_causal;       /* [segments] */
-    tsr_value out_samples;      /* [B + 1] rows of the decoder of each sample */
+    tsr_fm_rows inputs, targets; /* registers included */
+    tsr_value segments;          /* [segments + 1] decoder rows of one modality of one sample */
+    tsr_value causal;            /* [segments] */
     tsr_value encoded, decoded; /* results, with keep_states */
     tsr_value *context_kv;      /* [decoder_depth] results in CONTEXT mode */
-    size_t in_rows, out_rows;   /* of this run, registers included */
     double loss, flops;
 };
 

@@ -154,7 +154,7 @@ static tsr_fmnet *run_golden(golden *g, tsr_fmnet_mode mode, tsr_precision preci
     assert_ok(tsr_fmnet_create(g->m, &s, &n));
     assert_ok(tsr_fmnet_load(n, g->list, SAMPLES, 1.0));
     assert_int_equal(n->in[m].rows, g->pixel_rows);
-    memcpy(tsr_exec_input(n->x, n->in[m].ids), g->pixels, g->pixel_rows * 768 * sizeof(float));
+    memcpy(tsr_exec_input(n->x, n->in[m].patches), g->pixels, g->pixel_rows * 768 * sizeof(float));
     assert_ok(tsr_fmnet_execute(n));
     return n;
 }
