@@ -4,9 +4,9 @@
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/console.h"
-#include "cli/outname.h"
 #include "cli/tokenline.h"
 #include "pipeline/onefile.h"
+#include "pipeline/outname.h"
 #include "pipeline/toolbox.h"
 
 #include <errno.h>

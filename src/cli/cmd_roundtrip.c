@@ -5,9 +5,9 @@
 #include "base/par.h"
 #include "cli/commands.h"
 #include "cli/console.h"
-#include "cli/outname.h"
 #include "cli/preview.h"
 #include "pipeline/onefile.h"
+#include "pipeline/outname.h"
 #include "pipeline/toolbox.h"
 
 #include <math.h>
@@ -92,11 +92,10 @@ static tsr_status write_media(const char *folder, const char *key, const char *m
 static tsr_status report_json(const settings *s, const tsr_tool *tool, const trip *t, json_t **out)
 {
     const tsr_token_space *space = tsr_tokenizer_space(tool->tokenizer);
-    json_t *v =
-        json_pack("{s:s, s:s, s:s, s:I, s:f, s:O}", "key", t->path, "modality", space->modality,
-                  "kind", tsr_tokenizer_kind_name(tool->tokenizer),
-                  tsr_space_has_codes(space) ? "tokens" : "values",
-                  (json_int_t)t->tokens.count, "bits", t->bits, "quality", t->quality);
+    json_t *v = json_pack("{s:s, s:s, s:s, s:I, s:f, s:O}", "key", t->path, "modality",
+                          space->modality, "kind", tsr_tokenizer_kind_name(tool->tokenizer),
+                          tsr_space_has_codes(space) ? "tokens" : "values",
+                          (json_int_t)t->tokens.count, "bits", t->bits, "quality", t->quality);
     tsr_status st = TSR_OK;
     if (!v)
         TSR_FAIL(TSR_EFORMAT, "%s: the name is not UTF-8", t->path);

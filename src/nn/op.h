@@ -61,13 +61,23 @@ typedef enum tsr_op_flags {
 
 /* A weight that a node wants in the layout of the product library. Equal requests of all nodes share
  * one copy, which the executor refreshes when the weight's version changes. Block j is
- * B[k,n] = value[offset + j * step + k * row + n * col] of gemm. */
+ * B[k,n] = value[offset + j * step + k * row + n * col] of gemm; with groups, j * step is
+ * (j / group) * group_step + (j % group) * step. */
 typedef struct tsr_pack_request {
     const tsr_param *param;
     const tsr_gemm *gemm;
     size_t row, col;
     size_t blocks, step, offset;
+    size_t group, group_step; /* group 0: none */
 } tsr_pack_request;
+
+/* Where block j begins in the weight. */
+static inline size_t tsr_pack_start(const tsr_pack_request *r, size_t j)
+{
+    if (r->group == 0)
+        return r->offset + j * r->step;
+    return r->offset + j / r->group * r->group_step + j % r->group * r->step;
+}
 
 typedef struct tsr_op {
     const char *name;

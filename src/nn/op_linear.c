@@ -8,6 +8,7 @@
 #include "nn/kernels.h"
 #include "nn/op.h"
 #include "nn/ops.h"
+#include "nn/rowimage.h"
 
 #include <string.h>
 
@@ -334,4 +335,10 @@ tsr_value tsr_linear(tsr_graph *g, tsr_value x, tsr_value w, tsr_value b, tsr_ac
     tsr_value in[3] = {x, w, b}, out[2];
     int acts = act != TSR_ACT_NONE; /* then the sum before it is a second result, for backward */
     return tsr_node(g, &tsr_op_linear, 3, in, &a, sizeof a, 1 + acts, out);
+}
+
+tsr_value tsr_linear_transposed(tsr_graph *g, tsr_value x, tsr_value w)
+{
+    linear_attr a = {.act = TSR_ACT_NONE, .transposed = 1};
+    return tsr_node2(g, &tsr_op_linear_dx, x, w, &a, sizeof a);
 }

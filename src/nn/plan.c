@@ -213,7 +213,8 @@ out:
 static int same_request(const tsr_pack_request *a, const tsr_pack_request *b)
 {
     return a->param == b->param && a->gemm == b->gemm && a->row == b->row && a->col == b->col &&
-           a->blocks == b->blocks && a->step == b->step && a->offset == b->offset;
+           a->blocks == b->blocks && a->step == b->step && a->offset == b->offset &&
+           a->group == b->group && a->group_step == b->group_step;
 }
 
 static tsr_status add_pack(tsr_graph *g, const tsr_pack_request *req, int *index)

@@ -118,8 +118,8 @@ static tsr_status refresh_item(void *ctx, size_t i, int lane)
     while (i >= r->g->packs[r->stale[at]].req.blocks)
         i -= r->g->packs[r->stale[at++]].req.blocks;
     tsr_packed *p = &r->g->packs[r->stale[at]];
-    return tsr_pack_fill(p->blocks[i], p->req.param->value + p->req.offset + i * p->req.step,
-                         p->req.row, p->req.col);
+    return tsr_pack_fill(p->blocks[i], p->req.param->value + tsr_pack_start(&p->req, i), p->req.row,
+                         p->req.col);
 }
 
 static tsr_status refresh_locked(tsr_graph *g)

@@ -22,6 +22,29 @@
 /* --- the folder --------------------------------------------------------------------------------
  */
 
+/* Digest of all that can change the result: not of where it goes. */
+static tsr_status hash_recipe(tsr_fmjob *j)
+{
+    static const char *const keys[] = {"start_from", "model", "data", "mask",
+                                       "validation", "limit", "train"};
+    char *text;
+    json_t *all = json_object();
+    tsr_status st = TSR_OK;
+    if (!all)
+        TSR_FAIL(TSR_ENOMEM, "out of memory");
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && st == TSR_OK; i++) {
+        json_t *v = (json_t *)tsr_recipe_get(j->recipe, keys[i]);
+        st = tsr_json_set(all, keys[i], v ? json_incref(v) : json_null());
+    }
+    if (st == TSR_OK)
+        st = tsr_json_text(all, 0, &text);
+    json_decref(all);
+    TSR_TRY(st);
+    j->digest = tsr_hash(text, strlen(text));
+    tsr_free(text);
+    return TSR_OK;
+}
+
 static tsr_status name_files(tsr_fmjob *j)
 {
     const struct {
@@ -33,14 +56,10 @@ static tsr_status name_files(tsr_fmjob *j)
         {"checkpoints", &j->checkpoints},      {"events", &j->events_path},
         {"model.safetensors", &j->model_path}, {"report.json", &j->report_path},
     };
-    char *text;
     j->output = tsr_recipe_string(j->recipe, "output", "");
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         TSR_TRY(tsr_path_join(files[i].path, j->output, files[i].name));
-    TSR_TRY(tsr_recipe_text(j->recipe, &text));
-    j->digest = tsr_hash(text, strlen(text));
-    tsr_free(text);
-    return TSR_OK;
+    return hash_recipe(j);
 }
 
 /* One run at a time. A file system that cannot lock is trusted. */
@@ -57,6 +76,28 @@ static tsr_status lock_folder(tsr_fmjob *j)
     if (flock(j->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         TSR_FAIL(TSR_EIO, "%s: another run is writing there", j->output);
     return TSR_OK;
+}
+
+/* Remove what a killed run left half written; the lock is held. */
+static tsr_status clean(const char *folder)
+{
+    tsr_names names = {0};
+    tsr_status st = TSR_OK;
+    if (!tsr_is_folder(folder))
+        return TSR_OK;
+    TSR_TRY(tsr_list_folder(folder, &names));
+    for (size_t i = 0; i < names.count && st == TSR_OK; i++) {
+        char *path;
+        if (!strstr(names.names[i], ".tmp."))
+            continue;
+        st = tsr_path_join(&path, folder, names.names[i]);
+        if (st != TSR_OK)
+            break;
+        unlink(path);
+        tsr_free(path);
+    }
+    tsr_names_clear(&names);
+    return st;
 }
 
 static tsr_status checkpoint_path(const tsr_fmjob *j, uint64_t step, char **out)
@@ -511,8 +552,11 @@ tsr_status tsr_fmrun(const tsr_recipe *recipe, const tsr_fmrun_options *options,
     TSR_GO(name_files(j));
     if (!options->dry_run) {
         TSR_GO(earlier_report(j, &result));
-        if (!result)
+        if (!result) {
             TSR_GO(lock_folder(j));
+            TSR_GO(clean(j->output));
+            TSR_GO(clean(j->checkpoints));
+        }
     }
     if (!result) {
         TSR_GO(open_job(j));

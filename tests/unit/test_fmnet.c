@@ -206,6 +206,74 @@ static void empty_batches_run(void **state)
     }
 }
 
+/* Losses of rows are -log softmax of the logits at the labels; with a shared vocabulary the softmax
+ * is over all ids, so they are more than that. */
+static void losses_are_of_the_logits(void **state)
+{
+    (void)state;
+    for (int shared = 0; shared < 2; shared++) {
+        tsr_fm *m = model_of(0, 30, shared);
+        const tsr_mods *mods = &tsr_fm_get_config(m)->mods;
+        tsr_fmnet *loss = net_of(m, TSR_FMNET_LOSS, TSR_PRECISION_FP32);
+        tsr_fmnet *logits = net_of(m, TSR_FMNET_LOGITS, TSR_PRECISION_FP32);
+        fmtest_batch b;
+        fmtest_batch_init(&b, mods, 8, 12);
+        assert_ok(tsr_fmnet_run(loss, b.list, FMTEST_EXAMPLES, 1.0));
+        assert_ok(tsr_fmnet_run(logits, b.list, FMTEST_EXAMPLES, 1.0));
+        for (size_t k = 0; k < TEST_MODS; k++) {
+            size_t rows, same, row = 0, v = mods->items[k].vocabulary;
+            const float *nll = tsr_fmnet_nll(loss, k, &rows);
+            const float *x = tsr_fmnet_logits(logits, k, &same);
+            assert_int_equal(rows, same);
+            for (size_t i = 0; i < FMTEST_EXAMPLES; i++)
+                for (size_t r = 0; r < b.items[i].out[k].count; r++, row++) {
+                    double sum = 0.0, own;
+                    for (size_t id = 0; id < v; id++)
+                        sum += exp((double)x[row * v + id]);
+                    own = log(sum) - (double)x[row * v + (size_t)b.items[i].out[k].labels[r]];
+                    if (shared)
+                        assert_true((double)nll[row] > own);
+                    else
+                        assert_float_equal(nll[row], own, 1e-5);
+                }
+            assert_int_equal(row, rows);
+        }
+        fmtest_batch_clear(&b);
+        tsr_fmnet_destroy(loss);
+        tsr_fmnet_destroy(logits);
+        tsr_fm_destroy(m);
+    }
+}
+
+/* Ranks beyond a table that was cut short count as 0, on the target side only. */
+static void positions_wrap(void **state)
+{
+    (void)state;
+    double losses[2];
+    for (int by_hand = 0; by_hand < 2; by_hand++) {
+        tsr_fm_config c = fmtest_config(0, 30);
+        tsr_fm *m;
+        fmtest_batch b;
+        size_t longest = 0;
+        c.mods.items[CAPTION].wrap = by_hand ? 0 : 3;
+        assert_ok(tsr_fm_create(&c, 7, &m));
+        fmtest_batch_init(&b, &c.mods, 4, 12);
+        for (size_t i = 0; i < FMTEST_EXAMPLES; i++) {
+            tsr_rows *r = &b.items[i].out[CAPTION];
+            longest = r->count > longest ? r->count : longest;
+            for (size_t k = 3; by_hand && k < r->count; k++)
+                r->positions[k] = 0;
+        }
+        assert_true(longest > 4);
+        tsr_fmnet *n = net_of(m, TSR_FMNET_LOSS, TSR_PRECISION_FP32);
+        losses[by_hand] = loss_of(n, &b);
+        fmtest_batch_clear(&b);
+        tsr_fmnet_destroy(n);
+        tsr_fm_destroy(m);
+    }
+    assert_true(losses[0] == losses[1]);
+}
+
 static void refuses_bad_rows(void **state)
 {
     (void)state;
@@ -297,7 +365,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_at_ln_v),      cmocka_unit_test(gradients_are_differences),
         cmocka_unit_test(losses_are_weighted), cmocka_unit_test(gradients_add_up),
-        cmocka_unit_test(empty_batches_run),   cmocka_unit_test(refuses_bad_rows),
+        cmocka_unit_test(empty_batches_run),   cmocka_unit_test(losses_are_of_the_logits),
+        cmocka_unit_test(positions_wrap),      cmocka_unit_test(refuses_bad_rows),
         cmocka_unit_test(refuses_bad_specs),   cmocka_unit_test(refuses_bad_configurations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

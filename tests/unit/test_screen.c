@@ -4,10 +4,10 @@
 
 #include "base/mem.h"
 #include "cli/console.h"
-#include "cli/outname.h"
 #include "cli/preview.h"
 #include "cli/progress.h"
 #include "cli/tokenline.h"
+#include "pipeline/outname.h"
 #include "tasks/colours.h"
 #include "tasks/picture.h"
 
@@ -287,8 +287,9 @@ static void token_lines_fit_their_layout(void **state)
 static void wrong_patches_are_refused(void **state)
 {
     (void)state;
-    static const char start[] = "{\"key\": \"k\", \"modality\": \"rgb@2\", \"layout\": \"patches\", "
-                                "\"tokenizer\": \"00000000000000000000000000000000\", ";
+    static const char start[] =
+        "{\"key\": \"k\", \"modality\": \"rgb@2\", \"layout\": \"patches\", "
+        "\"tokenizer\": \"00000000000000000000000000000000\", ";
     static const char *const rest[] = {
         "\"grid\": [1, 1], \"patch_size\": 1, \"values\": [1, 2]}",
         "\"grid\": [1, 1], \"patch_size\": 1, \"values\": [1, 2, 256]}",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Names of files that are made from keys. */
-#ifndef TSR_CLI_OUTNAME_H
-#define TSR_CLI_OUTNAME_H
+#ifndef TSR_PIPELINE_OUTNAME_H
+#define TSR_PIPELINE_OUTNAME_H
 
 #include "base/status.h"
 

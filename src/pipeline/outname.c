@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Names of files that are made from keys. */
-#include "cli/outname.h"
+#include "pipeline/outname.h"
 
 #include "base/file.h"
 #include "base/mem.h"

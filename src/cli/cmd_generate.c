@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tessera generate: any given modalities to any others. */
+#include "base/mem.h"
+#include "base/par.h"
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/preview.h"
+#include "cli/progress.h"
+#include "tasks/generation.h"
+
+typedef struct settings {
+    int json, colour, progress, grow, no_sentinel, precision, quiet;
+    long long threads, variants, seed, batch;
+    double guidance;
+    const char *corpus, *out;
+    tsr_option_list from, to, set, weight, sample, tokenizers;
+} settings;
+
+static const tsr_option options[] = {
+    {"from", 'f', TSR_OPT_LIST, offsetof(settings, from), NULL, 0, 0, "MODALITY=FILE",
+     "a condition: MODALITY=FILE, MODALITY:=TEXT, or with --sample names of modalities; repeat for "
+     "more"},
+    {"to", 't', TSR_OPT_LIST, offsetof(settings, to), NULL, 0, 0, "MODALITY,...",
+     "what to generate, in this order, or all"},
+    {"variants", 'n', TSR_OPT_INT, offsetof(settings, variants), "1", 1, 100000, "N",
+     "results for each sample"},
+    {"seed", 0, TSR_OPT_INT, offsetof(settings, seed), "0", 0, 9007199254740992.0, "N",
+     "random numbers are a function of seed, sample and variant"},
+    {"out", 'o', TSR_OPT_STRING, offsetof(settings, out), NULL, 0, 0, "FOLDER",
+     "write results and generate.json there"},
+    {"sample", 0, TSR_OPT_LIST, offsetof(settings, sample), NULL, 0, 0, "KEY",
+     "take conditions from the sample of the corpus with this key or number; repeat for more"},
+    {"corpus", 0, TSR_OPT_STRING, offsetof(settings, corpus), NULL, 0, 0, "FOLDER",
+     "corpus of the samples; its tokenizers are used, too"},
+    {"tokenizers", 0, TSR_OPT_LIST, offsetof(settings, tokenizers), NULL, 0, 0, "PATH",
+     "tokenizer file, or folder of them; repeat for more"},
+    {"set", 's', TSR_OPT_LIST, offsetof(settings, set), NULL, 0, 0, "[MODALITY.]KEY=VALUE,...",
+     "how a target is generated; without a modality for all targets it applies to"},
+    {"guidance", 'g', TSR_OPT_NUMBER, offsetof(settings, guidance), "1", -1000, 1000, "SCALE",
+     "how strongly conditions count: 1 as they are, 0 not at all, above 1 more"},
+    {"weight", 'w', TSR_OPT_LIST, offsetof(settings, weight), NULL, 0, 0, "MODALITY=WEIGHT",
+     "guide by each condition on its own, with this weight (others: 1); repeat for more"},
+    {"grow", 0, TSR_OPT_FLAG, offsetof(settings, grow), NULL, 0, 0, NULL,
+     "guidance also counts grids that were generated"},
+    {"no-sentinel", 0, TSR_OPT_FLAG, offsetof(settings, no_sentinel), NULL, 0, 0, NULL,
+     "do not show the model a sentinel for each text that is still to be written"},
+    {"batch", 'b', TSR_OPT_INT, offsetof(settings, batch), "16", 1, 4096, "N",
+     "results side by side"},
+    {"precision", 0, TSR_OPT_CHOICE, offsetof(settings, precision), "auto", 0, 0, "auto|fp32|bf16",
+     "of matrix products; auto is bf16 where the processor is fast at it"},
+    {"quiet", 'q', TSR_OPT_FLAG, offsetof(settings, quiet), NULL, 0, 0, NULL,
+     "no previews, only names of files"},
+    TSR_OPTION_COLOUR(settings),
+    TSR_OPTION_JSON(settings),
+    TSR_OPTION_PROGRESS(settings),
+    TSR_OPTION_THREADS(settings),
+};
+
+/* Where results are shown. */
+typedef struct viewer {
+    const settings *set;
+    tsr_screen screen;
+    tsr_status st; /* of the first preview that failed */
+} viewer;
+
+static tsr_status preview(const viewer *v, const tsr_generated *g)
+{
+    const char **pieces;
+    if (g->media)
+        return tsr_show_media(&v->screen, g->media, g->kind);
+    if (g->space->layout != TSR_LAYOUT_SEQUENCE)
+        return tsr_show_tokens(&v->screen, g->tokens, g->space);
+    TSR_TRY(tsr_alloc(&pieces, g->tokens->count, sizeof *pieces));
+    tsr_toolbox_pieces(g->tools, g->space, g->tokens->ids, g->tokens->count, pieces);
+    tsr_show_pieces(&v->screen, g->tokens->ids, pieces, g->tokens->count);
+    tsr_free(pieces);
+    return TSR_OK;
+}
+
+static void show(void *ctx, const tsr_generated *g)
+{
+    viewer *v = ctx;
+    if (v->set->json)
+        return;
+    if (g->key[0]) {
+        tsr_put_text(stdout, g->key);
+        putchar(' ');
+    }
+    fputs(g->modality, stdout);
+    if (v->set->variants > 1)
+        printf(" %zu", g->variant);
+    printf(": %zu tokens", g->tokens->count);
+    if (g->path) {
+        fputs(" -> ", stdout);
+        tsr_put_text(stdout, g->path);
+    }
+    putchar('\n');
+    if (!v->set->quiet && v->st == TSR_OK)
+        v->st = preview(v, g);
+    fflush(stdout);
+}
+
+static tsr_words words(const tsr_option_list *l)
+{
+    return (tsr_words){l->items, l->count};
+}
+
+static tsr_status print_record(const settings *s, const json_t *record)
+{
+    if (s->json)
+        return tsr_print_json(record, 1);
+    tsr_say("%.2f s, %.1f samples/s, %.0f tokens/s",
+            json_number_value(json_object_get(record, "seconds")),
+            json_number_value(json_object_get(record, "samples_per_second")),
+            json_number_value(json_object_get(record, "tokens_per_second")));
+    return TSR_OK;
+}
+
+static int run(const void *settings_, int n_operands, char *const *operands)
+{
+    const settings *s = settings_;
+    static const tsr_precision precisions[] = {0, TSR_PRECISION_FP32, TSR_PRECISION_BF16};
+    viewer v = {.set = s};
+    json_t *record = NULL;
+    tsr_meter meter;
+    tsr_job job;
+    (void)n_operands;
+    tsr_screen_init(&v.screen, (tsr_colour_mode)s->colour);
+    tsr_par_set_threads((int)s->threads);
+    tsr_meter_init(&meter, (tsr_progress_style)s->progress, &job);
+    tsr_generation g = {.model = operands[0],
+                        .tokenizers = words(&s->tokenizers),
+                        .corpus = s->corpus,
+                        .samples = words(&s->sample),
+                        .from = words(&s->from),
+                        .to = words(&s->to),
+                        .set = words(&s->set),
+                        .weights = words(&s->weight),
+                        .guidance = s->guidance,
+                        .grow = s->grow,
+                        .no_sentinel = s->no_sentinel,
+                        .variants = (size_t)s->variants,
+                        .seed = (uint64_t)s->seed,
+                        .batch = (size_t)s->batch,
+                        .out = s->out,
+                        .show = show,
+                        .ctx = &v,
+                        .job = &job};
+    g.precision = s->precision ? precisions[s->precision] : tsr_precision_default();
+    tsr_status st = tsr_generation_run(&g, &record);
+    tsr_meter_finish(&meter);
+    if (st == TSR_OK)
+        st = v.st;
+    if (st == TSR_OK)
+        st = print_record(s, record);
+    size_t failed = (size_t)json_integer_value(json_object_get(record, "failed"));
+    json_decref(record);
+    return tsr_finish_counted(st, failed);
+}
+
+const tsr_command tsr_cmd_generate = {
+    .name = "generate",
+    .operands = "MODEL",
+    .summary = "generate modalities from any others with a masked model",
+    .details =
+        "Conditions are files, which are encoded on the spot (--from rgb=photo.jpg), text as it "
+        "stands (--from caption:=\"a red ball\"; JSON for boxes, palettes and metadata), or "
+        "modalities of a sample of a corpus (--corpus FOLDER --sample 12 --from rgb,caption). "
+        "Without any the model generates from nothing. Further files of one sample, such as the "
+        "record beside a picture, are given by repeating the modality.\n"
+        "\n"
+        "Targets are generated in order, each from the conditions and the targets before it. "
+        "\"--to all\" stands for all that the model can predict and was not given, grids first.\n"
+        "\n"
+        "Settings of a target (--set depth.steps=4,temperature=0.5): scheme (maskgit, random or "
+        "autoregressive), steps, tokens (cosine or linear), temperature (0: the likeliest), "
+        "cooling (constant, linear or onex, with cool_to and power), top_k, top_p, guidance, "
+        "max_tokens. Grids default to places in random order in 8 steps at temperature 1 and "
+        "top_p 0.9, sequences to temperature 0.3.\n"
+        "\n"
+        "Tokenizers are found by the digests the model names: in --tokenizers, in the folder "
+        "tokenizers of the corpus, of the model's folder, of its parent, and of a folder corpus "
+        "there. What no tokenizer decodes is kept as tokens.\n"
+        "\n"
+        "A result depends on model, conditions, settings, seed, sample and variant, and on "
+        "nothing else. The exit code is 4 when some results could not be decoded.",
+    .min_operands = 1,
+    .max_operands = 1,
+    .options = options,
+    .n_options = sizeof options / sizeof options[0],
+    .settings_bytes = sizeof(settings),
+    .run = run,
+};

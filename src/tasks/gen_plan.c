@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is asked for: conditions, targets, settings, by the model's modalities. */
+#include "base/mem.h"
+#include "base/str.h"
+#include "tasks/genwork.h"
+#include "trainer/gensettings.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- names --- */
+
+static tsr_status unknown(const tsr_gen_work *w, const char *name)
+{
+    const char *names[TSR_MODALITIES], *near;
+    tsr_str all = {0};
+    tsr_status st = TSR_OK;
+    for (size_t m = 0; m < w->mods->count; m++) {
+        names[m] = w->mods->items[m].name;
+        if (st == TSR_OK)
+            st = tsr_str_addf(&all, "%s%s", m ? ", " : "", names[m]);
+    }
+    near = tsr_suggest(name, names, w->mods->count);
+    if (st == TSR_OK && near)
+        st = tsr_fail_at(TSR_ECONFIG, __FILE__, __LINE__,
+                         "the model has no modality \"%s\"; did you mean \"%s\"?", name, near);
+    else if (st == TSR_OK)
+        st = tsr_fail_at(TSR_ECONFIG, __FILE__, __LINE__,
+                         "the model has no modality \"%s\": it has %s", name, all.s);
+    tsr_str_clear(&all);
+    return st;
+}
+
+static tsr_status find(const tsr_gen_work *w, const char *name, size_t n, size_t *m)
+{
+    char text[TSR_NAME_CHARS];
+    snprintf(text, sizeof text, "%.*s", (int)(n < sizeof text ? n : sizeof text - 1), name);
+    int at = tsr_mods_find(w->mods, text);
+    if (at < 0)
+        return unknown(w, text);
+    *m = (size_t)at;
+    return TSR_OK;
+}
+
+/* Call body for every piece of a list with commas. */
+typedef tsr_status (*piece_body)(tsr_gen_work *w, const char *piece, size_t n, void *ctx);
+
+static tsr_status each_piece(tsr_gen_work *w, const char *list, piece_body body, void *ctx)
+{
+    while (*list) {
+        size_t n = strcspn(list, ",");
+        if (n > 0)
+            TSR_TRY(body(w, list, n, ctx));
+        list += n + (list[n] == ',');
+    }
+    return TSR_OK;
+}
+
+/* --- conditions --- */
+
+static tsr_status condition(tsr_gen_work *w, size_t m, tsr_gen_origin origin, const char *value)
+{
+    tsr_gen_condition *c = &w->conditions[m];
+    const char *name = w->mods->items[m].name;
+    if (!w->mods->items[m].input)
+        TSR_FAIL(TSR_ECONFIG, "%s cannot be given: the model does not read it", name);
+    if (c->origin != TSR_GEN_ABSENT && (c->origin != TSR_GEN_FILE || origin != TSR_GEN_FILE))
+        TSR_FAIL(TSR_EARG, "%s is given twice", name);
+    if (c->n == TSR_GEN_FILES)
+        TSR_FAIL(TSR_EARG, "%s: at most %d files for one sample", name, TSR_GEN_FILES);
+    c->origin = origin;
+    c->values[c->n++] = value;
+    return TSR_OK;
+}
+
+static tsr_status from_sample(tsr_gen_work *w, const char *piece, size_t n, void *ctx)
+{
+    size_t m;
+    (void)ctx;
+    TSR_TRY(find(w, piece, n, &m));
+    if (w->spec->samples.count == 0)
+        TSR_FAIL(TSR_EARG,
+                 "%.*s: say which file (%.*s=FILE), what text (%.*s:=TEXT), or which sample "
+                 "of a corpus",
+                 (int)n, piece, (int)n, piece, (int)n, piece);
+    return condition(w, m, TSR_GEN_SAMPLE, NULL);
+}
+
+static tsr_status read_from(tsr_gen_work *w, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    size_t m;
+    if (!equals)
+        return each_piece(w, text, from_sample, NULL);
+    int literal = equals > text && equals[-1] == ':';
+    TSR_TRY(find(w, text, (size_t)(equals - text) - (size_t)literal, &m));
+    return condition(w, m, literal ? TSR_GEN_LITERAL : TSR_GEN_FILE, equals + 1);
+}
+
+/* --- targets --- */
+
+static tsr_status add_target(tsr_gen_work *w, size_t m)
+{
+    const tsr_mod *mod = &w->mods->items[m];
+    if (w->conditions[m].origin != TSR_GEN_ABSENT)
+        TSR_FAIL(TSR_ECONFIG, "%s is given and a target, too", mod->name);
+    for (size_t t = 0; t < w->n_chain; t++)
+        if (w->chain[t].m == m)
+            TSR_FAIL(TSR_ECONFIG, "%s is a target twice", mod->name);
+    w->chain[w->n_chain++] = tsr_target_defaults(w->mods, m);
+    return TSR_OK;
+}
+
+/* Length of a name without "@SIZE". */
+static size_t stem(const char *name)
+{
+    return strcspn(name, "@");
+}
+
+/* 1 when the modality, or the same at another size or as pixels, is given. */
+static int is_given(const tsr_gen_work *w, size_t m)
+{
+    const char *name = w->mods->items[m].name;
+    for (size_t k = 0; k < w->mods->count; k++) {
+        const char *other = w->mods->items[k].name;
+        if (w->conditions[k].origin != TSR_GEN_ABSENT && stem(name) == stem(other) &&
+            strncmp(name, other, stem(name)) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static tsr_status add_all(tsr_gen_work *w)
+{
+    for (int sequences = 0; sequences < 2; sequences++)
+        for (size_t m = 0; m < w->mods->count; m++) {
+            const tsr_mod *mod = &w->mods->items[m];
+            if (mod->output && (mod->cls == TSR_CLASS_SEQUENCE) == sequences && !is_given(w, m))
+                TSR_TRY(add_target(w, m));
+        }
+    return TSR_OK;
+}
+
+static tsr_status to_piece(tsr_gen_work *w, const char *piece, size_t n, void *ctx)
+{
+    size_t m;
+    (void)ctx;
+    if (n == 3 && strncmp(piece, "all", 3) == 0 && tsr_mods_find(w->mods, "all") < 0)
+        return add_all(w);
+    TSR_TRY(find(w, piece, n, &m));
+    return add_target(w, m);
+}
+
+/* --- settings --- */
+
+/* A setting that only some targets have. */
+static int applies(const tsr_gen_work *w, const tsr_target *t, const char *key)
+{
+    static const char *const grids[] = {"scheme", "steps", "tokens", "cooling", "cool_to", "power"};
+    int sequence = w->mods->items[t->m].cls == TSR_CLASS_SEQUENCE;
+    if (strcmp(key, "max_tokens") == 0)
+        return sequence;
+    for (size_t i = 0; i < sizeof grids / sizeof *grids; i++)
+        if (strcmp(key, grids[i]) == 0)
+            return !sequence;
+    return 1;
+}
+
+/* `chosen`: the modality that the pieces of this --set belong to, or SIZE_MAX. */
+static tsr_status set_piece(tsr_gen_work *w, const char *piece, size_t n, void *ctx)
+{
+    size_t *chosen = ctx;
+    char text[256], *key = text, *value, *dot;
+    if (n >= sizeof text)
+        TSR_FAIL(TSR_EARG, "\"%.40s...\": longer than a setting can be", piece);
+    memcpy(text, piece, n);
+    text[n] = '\0';
+    value = strchr(text, '=');
+    if (!value)
+        TSR_FAIL(TSR_EARG, "\"%s\": expected [MODALITY.]KEY=VALUE", text);
+    *value++ = '\0';
+    dot = strchr(text, '.');
+    if (dot) {
+        TSR_TRY(find(w, text, (size_t)(dot - text), chosen));
+        key = dot + 1;
+    }
+    int used = 0;
+    for (size_t t = 0; t < w->n_chain; t++) {
+        if (*chosen != SIZE_MAX ? w->chain[t].m != *chosen : !applies(w, &w->chain[t], key))
+            continue;
+        TSR_TRY(tsr_target_set(&w->chain[t], key, value));
+        used = 1;
+    }
+    if (used)
+        return TSR_OK;
+    if (*chosen != SIZE_MAX)
+        TSR_FAIL(TSR_ECONFIG, "%s.%s: %s is no target", w->mods->items[*chosen].name, key,
+                 w->mods->items[*chosen].name);
+    tsr_target nobody = {0};
+    return tsr_target_set(&nobody, key, value); /* right or wrong, nobody takes it */
+}
+
+static tsr_status read_weight(tsr_gen_work *w, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    char *end;
+    size_t m;
+    if (!equals)
+        TSR_FAIL(TSR_EARG, "--weight %s: expected MODALITY=NUMBER", text);
+    TSR_TRY(find(w, text, (size_t)(equals - text), &m));
+    w->weights[m] = strtod(equals + 1, &end);
+    if (end == equals + 1 || *end || !isfinite(w->weights[m]))
+        TSR_FAIL(TSR_EARG, "--weight %s: \"%s\" is no number", text, equals + 1);
+    return TSR_OK;
+}
+
+tsr_status tsr_gen_plan(tsr_gen_work *w)
+{
+    const tsr_generation *s = w->spec;
+    if (s->samples.count && !s->corpus)
+        TSR_FAIL(TSR_EARG, "--sample: name the corpus it is in with --corpus");
+    for (size_t i = 0; i < s->from.count; i++)
+        TSR_TRY(read_from(w, s->from.items[i]));
+    for (size_t i = 0; i < s->to.count; i++)
+        TSR_TRY(each_piece(w, s->to.items[i], to_piece, NULL));
+    if (w->n_chain == 0)
+        TSR_FAIL(TSR_EARG, "name what to generate with --to MODALITY, or --to all");
+    for (size_t t = 0; t < w->n_chain; t++)
+        w->chain[t].guidance = s->guidance;
+    for (size_t i = 0; i < s->set.count; i++) {
+        size_t chosen = SIZE_MAX;
+        TSR_TRY(each_piece(w, s->set.items[i], set_piece, &chosen));
+    }
+    for (size_t m = 0; m < w->mods->count; m++)
+        w->weights[m] = 1.0;
+    for (size_t i = 0; i < s->weights.count; i++)
+        TSR_TRY(read_weight(w, s->weights.items[i]));
+    return TSR_OK;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A generation from beginning to end. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "tasks/genwork.h"
+#include "trainer/gensettings.h"
+
+#include <string.h>
+
+#define SIDE_BY_SIDE 16
+
+/* What identifies a sample and variant: the same for one sample alone and among others. */
+static uint64_t key_of(const tsr_gen_item *item, size_t variant)
+{
+    uint64_t parts[2] = {tsr_hash_name(item->key), variant};
+    return tsr_hash(parts, sizeof parts).lo;
+}
+
+/* Results [first, first + n) of all samples times variants. */
+static tsr_status run_group(tsr_gen_work *w, tsr_generator *g, size_t first, size_t n)
+{
+    const tsr_held **given = NULL;
+    uint64_t *keys = NULL;
+    size_t variants = w->spec->variants;
+    tsr_status st;
+    TSR_GO(tsr_alloc(&given, n, sizeof *given));
+    TSR_GO(tsr_alloc(&keys, n, sizeof *keys));
+    for (size_t i = 0; i < n; i++) {
+        const tsr_gen_item *item = &w->items[(first + i) / variants];
+        given[i] = item->held;
+        keys[i] = key_of(item, (first + i) % variants);
+    }
+    TSR_GO(tsr_generator_run(g, given, keys, n, w->spec->job));
+    w->seconds += tsr_generator_get_cost(g).seconds;
+    w->tokens += tsr_generator_get_cost(g).tokens;
+    for (size_t i = 0; i < n; i++)
+        TSR_GO(tsr_gen_write(w, g, i, (first + i) / variants, (first + i) % variants));
+out:
+    tsr_free(given);
+    tsr_free(keys);
+    return st;
+}
+
+static tsr_status run_all(tsr_gen_work *w)
+{
+    const tsr_generation *s = w->spec;
+    size_t group = s->batch ? s->batch : SIDE_BY_SIDE, n;
+    tsr_generator_spec spec = {.samples = group,
+                               .precision = s->precision,
+                               .chain = w->chain,
+                               .n_chain = w->n_chain,
+                               .grow = s->grow,
+                               .weights = s->weights.count ? w->weights : NULL,
+                               .no_sentinel = s->no_sentinel,
+                               .seed = s->seed};
+    tsr_generator *g = NULL;
+    tsr_status st;
+    TSR_GO(tsr_mul_size(w->n_items, s->variants, &n));
+    TSR_GO(tsr_generator_create(w->model, &spec, &g));
+    for (size_t i = 0; i < n; i += group)
+        TSR_GO(run_group(w, g, i, n - i < group ? n - i : group));
+out:
+    tsr_generator_destroy(g);
+    return st;
+}
+
+/* --- the record --- */
+
+static tsr_status record_given(const tsr_gen_work *w, json_t *into)
+{
+    json_t *given = json_object();
+    TSR_TRY(tsr_json_set(into, "given", given));
+    for (size_t m = 0; m < w->mods->count; m++) {
+        const tsr_gen_condition *c = &w->conditions[m];
+        const char *name = w->mods->items[m].name;
+        json_t *o;
+        if (c->origin == TSR_GEN_ABSENT)
+            continue;
+        if (c->origin == TSR_GEN_SAMPLE)
+            o = json_pack("{ss}", "corpus", w->spec->corpus);
+        else if (c->origin == TSR_GEN_LITERAL)
+            o = json_pack("{ss}", "text", c->values[0]);
+        else
+            o = json_pack("{s[ss* s* s*]}", "files", c->values[0], c->values[1], c->values[2],
+                          c->values[3]);
+        TSR_TRY(tsr_json_set(given, name, o));
+    }
+    return TSR_OK;
+}
+
+static tsr_status record_chain(const tsr_gen_work *w, json_t *into)
+{
+    json_t *chain = json_array();
+    TSR_TRY(tsr_json_set(into, "chain", chain));
+    for (size_t t = 0; t < w->n_chain; t++) {
+        json_t *o;
+        TSR_TRY(tsr_target_to_json(&w->chain[t], &o));
+        TSR_TRY(tsr_json_append(chain, o));
+        TSR_TRY(tsr_json_set(o, "target", json_string(w->mods->items[w->chain[t].m].name)));
+    }
+    return TSR_OK;
+}
+
+static tsr_status record_weights(const tsr_gen_work *w, json_t *into)
+{
+    json_t *weights = json_object();
+    TSR_TRY(tsr_json_set(into, "weights", weights));
+    for (size_t m = 0; m < w->mods->count; m++)
+        TSR_TRY(tsr_json_set(weights, w->mods->items[m].name, json_real(w->weights[m])));
+    return TSR_OK;
+}
+
+static tsr_status make_record(const tsr_gen_work *w, json_t **out)
+{
+    const tsr_generation *s = w->spec;
+    double n = (double)w->n_items * (double)s->variants;
+    json_t *o =
+        json_pack("{ss sI sI ss sb sb}", "model", s->model, "seed", (json_int_t)s->seed, "variants",
+                  (json_int_t)s->variants, "precision", tsr_precision_name(s->precision), "grow",
+                  s->grow, "no_sentinel", s->no_sentinel);
+    tsr_status st;
+    if (!o)
+        TSR_FAIL(TSR_EFORMAT, "%s: the name is not UTF-8", s->model);
+    TSR_GO(record_given(w, o));
+    TSR_GO(record_chain(w, o));
+    if (s->weights.count)
+        TSR_GO(record_weights(w, o));
+    TSR_GO(tsr_json_set(o, "results", json_incref(w->results)));
+    TSR_GO(tsr_json_set(o, "failed", json_integer((json_int_t)w->failed)));
+    TSR_GO(tsr_json_set(o, "seconds", json_real(w->seconds)));
+    TSR_GO(
+        tsr_json_set(o, "tokens_per_second", json_real((double)w->tokens / (w->seconds + 1e-9))));
+    TSR_GO(tsr_json_set(o, "samples_per_second", json_real(n / (w->seconds + 1e-9))));
+    *out = o;
+    o = NULL;
+out:
+    json_decref(o);
+    return st;
+}
+
+static tsr_status keep_record(const tsr_gen_work *w, const json_t *record)
+{
+    char *path;
+    if (!w->spec->out)
+        return TSR_OK;
+    TSR_TRY(tsr_path_join(&path, w->spec->out, "generate.json"));
+    tsr_status st = tsr_json_write(path, record, 2);
+    tsr_free(path);
+    return st;
+}
+
+static void clear(tsr_gen_work *w)
+{
+    for (size_t i = 0; w->items && i < w->n_items; i++) {
+        tsr_free(w->items[i].key);
+        for (size_t m = 0; m < TSR_MODALITIES; m++)
+            tsr_free(w->items[i].owned[m]);
+    }
+    tsr_free(w->items);
+    tsr_toolbox_clear(&w->tools);
+    tsr_corpus_close(w->corpus);
+    tsr_fm_destroy(w->model);
+    json_decref(w->results);
+}
+
+tsr_status tsr_generation_run(const tsr_generation *g, json_t **record)
+{
+    tsr_gen_work *w;
+    json_t *made = NULL;
+    tsr_status st;
+    if (g->variants == 0)
+        TSR_FAIL(TSR_EARG, "no variants are asked for");
+    TSR_TRY(tsr_alloc(&w, 1, sizeof *w));
+    w->spec = g;
+    w->results = json_array();
+    TSR_GO(tsr_fm_open(g->model, &w->model));
+    w->mods = &tsr_fm_get_config(w->model)->mods;
+    if (g->corpus)
+        TSR_GO(tsr_corpus_open(g->corpus, &w->corpus));
+    TSR_GO(tsr_gen_plan(w));
+    TSR_GO(tsr_gen_tools(w));
+    TSR_GO(tsr_gen_given(w));
+    if (g->out)
+        TSR_GO(tsr_make_folders(g->out));
+    TSR_GO(run_all(w));
+    TSR_GO(make_record(w, &made));
+    TSR_GO(keep_record(w, made));
+    *record = made;
+    made = NULL;
+out:
+    json_decref(made);
+    clear(w);
+    tsr_free(w);
+    return st;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From files to files through a masked model: the job behind `tessera generate`.
+ *
+ * Conditions are files (encoded on the spot), literal text, or samples of a corpus; targets are
+ * predicted one after the other, each seeing those before it; results are decoded and written, and
+ * a record of everything that decided them is kept. */
+#ifndef TSR_TASKS_GENERATION_H
+#define TSR_TASKS_GENERATION_H
+
+#include "base/job.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "nn/graph.h"
+#include "pipeline/toolbox.h"
+#include "types/media.h"
+#include "types/tokens.h"
+
+typedef struct tsr_words {
+    const char *const *items;
+    size_t count;
+} tsr_words;
+
+/* One result, as it is made. Borrowed during the call. */
+typedef struct tsr_generated {
+    const char *key; /* of the sample; "" for conditions from files */
+    size_t variant;  /* from 0 */
+    const char *modality;
+    const tsr_token_space *space;
+    const tsr_tokens *tokens;
+    const tsr_media *media; /* NULL: no tokenizer was found, or the tokens mean nothing to it */
+    const char *kind;       /* of the tokenizer; "" without */
+    const char *path;       /* written file, or NULL */
+    const char *why;        /* there is no media, or NULL */
+    const tsr_toolbox *tools;
+} tsr_generated;
+
+typedef struct tsr_generation {
+    const char *model;    /* file */
+    tsr_words tokenizers; /* files or folders, looked at first; then tokenizers/ of the corpus, of
+                             the model's folder, of its parent and of a corpus/ there */
+    const char *corpus;   /* folder, or NULL */
+    tsr_words samples;    /* keys or numbers in the corpus; none: one sample, from files */
+    /* Conditions:
+     *   MODALITY=FILE    a file; again for further files of one sample (a record beside a picture)
+     *   MODALITY:=TEXT   text as it stands; JSON for boxes, palettes, metadata
+     *   NAME[,NAME...]   modalities of the corpus's samples
+     * None: from nothing. */
+    tsr_words from;
+    tsr_words to;      /* NAME[,NAME...] in order of the chain, or "all": every output that is not
+                          given, grids first */
+    tsr_words set;     /* [MODALITY.]KEY=VALUE[,KEY=VALUE...] of gensettings.h; without modality for
+                          all targets that have the key */
+    tsr_words weights; /* MODALITY=WEIGHT: several weighted conditions instead of one */
+    double guidance;   /* of all targets that --set does not give another; 1: none */
+    int grow, no_sentinel; /* as tsr_generator_spec */
+    size_t variants;       /* of each sample, >= 1 */
+    uint64_t seed;
+    size_t batch; /* results side by side; 0: 16 */
+    tsr_precision precision;
+    const char *out; /* folder for results and generate.json, or NULL */
+    void (*show)(void *ctx, const tsr_generated *g); /* or NULL */
+    void *ctx;
+    const tsr_job *job;
+} tsr_generation;
+
+/* *record, also OUT/generate.json: {model, seed, variants, given: {NAME: file, text or "sample"},
+ *   chain: [{target, scheme, ...}], results: [{key, variant, targets: {NAME: {tokens, file}}}],
+ *   failed, seconds, tokens_per_second, samples_per_second}. Files are
+ * OUT/[KEY.]NAME[.VARIANT].EXT. A result that its tokenizer cannot decode (a palette with half a
+ * colour) is named, counted in "failed" and left out. A result is a function of model, conditions,
+ * settings, seed, key and variant: not of batch, threads or the other samples. Errors   TSR_EARG a
+ * malformed condition, TSR_ECONFIG a modality the model has not or a wrong setting, TSR_EMISMATCH a
+ * corpus or tokenizer that is not the model's, TSR_ENOENT no tokenizer for a file, those of reading
+ * files, TSR_ECANCEL. */
+TSR_USE tsr_status tsr_generation_run(const tsr_generation *g, json_t **record);
+
+#endif

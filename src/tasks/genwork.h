@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the parts of a generation share. Private to gen*.c of tasks. */
+#ifndef TSR_TASKS_GENWORK_H
+#define TSR_TASKS_GENWORK_H
+
+#include "shards/corpus.h"
+#include "tasks/generation.h"
+#include "trainer/fm.h"
+#include "trainer/generate.h"
+
+#define TSR_GEN_FILES 4
+
+/* Where a modality's condition comes from. */
+typedef enum tsr_gen_origin {
+    TSR_GEN_ABSENT,
+    TSR_GEN_FILE,
+    TSR_GEN_LITERAL,
+    TSR_GEN_SAMPLE, /* of the corpus */
+} tsr_gen_origin;
+
+typedef struct tsr_gen_condition {
+    tsr_gen_origin origin;
+    const char *values[TSR_GEN_FILES]; /* paths, or the text */
+    size_t n;
+} tsr_gen_condition;
+
+/* One sample: its conditions as tokens. */
+typedef struct tsr_gen_item {
+    char *key;
+    tsr_held held[TSR_MODALITIES];
+    void *owned[TSR_MODALITIES]; /* storage behind held */
+} tsr_gen_item;
+
+typedef struct tsr_gen_work {
+    const tsr_generation *spec;
+    tsr_fm *model;
+    const tsr_mods *mods;
+    tsr_corpus *corpus; /* or NULL */
+    tsr_toolbox tools;
+    tsr_token_space spaces[TSR_MODALITIES];
+    const tsr_tool *tool[TSR_MODALITIES]; /* NULL: none was found */
+    tsr_gen_condition conditions[TSR_MODALITIES];
+    tsr_target chain[TSR_MODALITIES];
+    size_t n_chain;
+    double weights[TSR_MODALITIES];
+    tsr_gen_item *items;
+    size_t n_items;
+    size_t failed;
+    json_t *results; /* array */
+    double seconds;  /* of generation alone */
+    uint64_t tokens;
+} tsr_gen_work;
+
+/* Read conditions, targets and settings against the model's modalities (gen_plan.c). */
+TSR_USE tsr_status tsr_gen_plan(tsr_gen_work *w);
+
+/* Tokenizers of the modalities that are needed (gen_tools.c). */
+TSR_USE tsr_status tsr_gen_tools(tsr_gen_work *w);
+
+/* Tokens of all conditions (gen_given.c). */
+TSR_USE tsr_status tsr_gen_given(tsr_gen_work *w);
+
+/* Decode, write and record the targets of one sample and variant (gen_write.c). */
+TSR_USE tsr_status tsr_gen_write(tsr_gen_work *w, const tsr_generator *g, size_t at, size_t item,
+                                 size_t variant);
+
+#endif
