@@ -52,6 +52,7 @@ const tsr_kernels TSR_KERNELS = {
 #ifdef TSR_KERNELS_TILES
     .layer_pack = layer_pack,
     .layer = layer,
+    .layer_part = layer_part,
     .weight_grad_pack = weight_grad_pack,
     .weight_grad = weight_grad,
     .weight_grad_scratch = weight_grad_scratch,

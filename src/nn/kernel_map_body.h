@@ -89,3 +89,46 @@ static void map_slopes(const tsr_map_slopes *m)
     case TSR_MAP_EXP: SLOPES_LOOP(v_exp); break;
     }
 }
+
+V16_INLINE void gate_with(const tsr_gate *t, tsr_dtype a, tsr_dtype b, tsr_dtype y)
+{
+#define GATE_16(i, m)                                                                              \
+    value_put(t->y, y, i, v16_mul(v_silu(value_get(t->a, a, i, m)), value_get(t->b, b, i, m)), m)
+    EACH_16(t->n, GATE_16);
+#undef GATE_16
+}
+
+static void gate(const tsr_gate *t)
+{
+    if (t->a_type == TSR_BF16 && t->b_type == TSR_BF16 && t->y_type == TSR_BF16)
+        gate_with(t, TSR_BF16, TSR_BF16, TSR_BF16);
+    else
+        gate_with(t, t->a_type, t->b_type, t->y_type);
+}
+
+/* da = dy b silu'(a), db = dy silu(a) */
+V16_INLINE void gate_slopes_16(const tsr_gate_slopes *t, const tsr_dtype types[5], size_t i, size_t m)
+{
+    v16 a = value_get(t->a, types[0], i, m), b = value_get(t->b, types[1], i, m);
+    v16 g = value_get(t->dy, types[2], i, m), s = v_sigmoid(a), silu = v16_mul(a, s);
+    v16 slope = v16_fma(silu, v16_sub(v16_set(1.0f), s), s);
+    if (t->da)
+        value_put(t->da, types[3], i, v16_mul(g, v16_mul(b, slope)), m);
+    if (t->db)
+        value_put(t->db, types[4], i, v16_mul(g, silu), m);
+}
+
+static void gate_grad(const tsr_gate_slopes *t)
+{
+    const tsr_dtype half[5] = {TSR_BF16, TSR_BF16, TSR_BF16, TSR_BF16, TSR_BF16};
+    const tsr_dtype types[5] = {t->a_type, t->b_type, t->dy_type, t->da_type, t->db_type};
+    if (memcmp(half, types, sizeof half) == 0) {
+#define SLOPES_16(i, m) gate_slopes_16(t, half, i, m)
+        EACH_16(t->n, SLOPES_16);
+#undef SLOPES_16
+        return;
+    }
+#define SLOPES_16(i, m) gate_slopes_16(t, types, i, m)
+    EACH_16(t->n, SLOPES_16);
+#undef SLOPES_16
+}

@@ -140,28 +140,3 @@ static void map_grad(tsr_map f, float *dx, const float *x, const float *dy, size
     case TSR_MAP_EXP: GRAD_LOOP(v_exp); break;
     }
 }
-
-static void gate(float *y, const float *a, const float *b, size_t n)
-{
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        v16_store(y + i, v16_mul(v_silu(v16_load(a + i)), v16_load(b + i)));
-    if (i < n)
-        v16_store_n(y + i, v16_mul(v_silu(v16_load_n(a + i, n - i)), v16_load_n(b + i, n - i)),
-                    n - i);
-}
-
-static void gate_grad(float *da, float *db, const float *a, const float *b, const float *dy,
-                      size_t n)
-{
-    for (size_t i = 0; i < n; i += 16) {
-        size_t m = n - i < 16 ? n - i : 16;
-        v16 va = v16_load_n(a + i, m), vb = v16_load_n(b + i, m), g = v16_load_n(dy + i, m);
-        v16 s = v_sigmoid(va), silu = v16_mul(va, s);
-        v16 slope = v16_fma(silu, v16_sub(v16_set(1.0f), s), s);
-        if (da)
-            v16_store_n(da + i, v16_mul(g, v16_mul(vb, slope)), m);
-        if (db)
-            v16_store_n(db + i, v16_mul(g, silu), m);
-    }
-}

@@ -185,6 +185,43 @@ static void layer(const tsr_layer_rows *l)
     _mm_sfence();
 }
 
+#define PART_TERMS 16 /* terms (of 32) at a time: a strip of x and of w, and the sums, stay in cache */
+
+/* Terms [t, t + n) of up to 32 rows from row i on, side by side, zeros around. */
+static void part_rows(const tsr_layer_part *l, size_t i, size_t t, size_t n, uint16_t *to)
+{
+    size_t at = t * TILE_TERMS, width = n * TILE_TERMS;
+    size_t have = l->inner - at < width ? l->inner - at : width;
+    for (size_t r = 0; r < 32; r++, to += PART_TERMS * TILE_TERMS) {
+        if (i + r >= l->rows) {
+            memset(to, 0, width * sizeof *to);
+            continue;
+        }
+        memcpy(to, l->x + (i + r) * l->inner + at, have * sizeof *to);
+        memset(to + have, 0, (width - have) * sizeof *to);
+    }
+}
+
+static void layer_part(const tsr_layer_part *l)
+{
+    _Alignas(64) uint16_t x[32 * PART_TERMS * TILE_TERMS];
+    const tile_left left = {x, PART_TERMS * TILE_TERMS, TILE_TERMS, 16 * PART_TERMS * TILE_TERMS, NULL};
+    size_t next = up32(l->inner) / TILE_TERMS * TILE_PAIRS;
+    tiles_begin();
+    for (size_t t = l->first; t < l->end; t += PART_TERMS) {
+        size_t n = l->end - t < PART_TERMS ? l->end - t : PART_TERMS;
+        for (size_t i = 0; i < l->rows; i += 32) {
+            part_rows(l, i, t, n, x);
+            atomic_signal_fence(memory_order_seq_cst);
+            for (size_t j = 0; j < l->outer; j += 32)
+                tile_square(left, l->w + j / 16 * next + t * TILE_PAIRS, next, n,
+                            l->sums + i * l->row + j, l->row, t > l->first);
+            atomic_signal_fence(memory_order_seq_cst);
+        }
+    }
+    _tile_release();
+}
+
 /* --- dw += dy^T x ----------------------------------------------------------------------------------- */
 
 /* Rows r, r + 1 of 32 columns (those of the mask) as pairs: columns 0-15 and 16-31. Rows from `rows` on

@@ -114,6 +114,32 @@ typedef struct tsr_map_slopes {
     tsr_dtype x_type, dy_type, dx_type;
 } tsr_map_slopes;
 
+/* y = silu(a) b; float32 or bf16. */
+typedef struct tsr_gate {
+    size_t n;
+    const void *a, *b;
+    void *y;
+    tsr_dtype a_type, b_type, y_type;
+} tsr_gate;
+
+/* Its gradients; da or db may be NULL. */
+typedef struct tsr_gate_slopes {
+    size_t n;
+    const void *a, *b, *dy;
+    void *da, *db;
+    tsr_dtype a_type, b_type, dy_type, da_type, db_type;
+} tsr_gate_slopes;
+
+/* Terms of a linear layer on tiles, in float32: sums (+)= x w^T over the terms [32 first, 32 end). */
+typedef struct tsr_layer_part {
+    size_t rows, inner, outer;
+    const uint16_t *x; /* [rows, inner] bf16 */
+    const uint16_t *w; /* as made by layer_pack */
+    size_t first, end;
+    float *sums;       /* writable up to multiples of 32 rows and columns */
+    size_t row;        /* of sums */
+} tsr_layer_part;
+
 /* A linear layer on tiles: y = f(x w^T + bias) in bf16 with float32 sums; each row by itself. */
 typedef struct tsr_layer_rows {
     size_t rows, inner, outer; /* x readable up to a multiple of 32 rows */
@@ -162,9 +188,8 @@ typedef struct tsr_kernels {
     void (*map_slopes)(const tsr_map_slopes *m);
 
     /* y = silu(a) b, and its gradients. */
-    void (*gate)(float *y, const float *a, const float *b, size_t n);
-    void (*gate_grad)(float *da, float *db, const float *a, const float *b, const float *dy,
-                      size_t n);
+    void (*gate)(const tsr_gate *t);
+    void (*gate_grad)(const tsr_gate_slopes *t);
 
     void (*norm)(const tsr_norm_rows *n);
     void (*norm_grad)(const tsr_norm_grad_rows *n);
@@ -195,6 +220,7 @@ typedef struct tsr_kernels {
      * to 32) bf16 values. */
     void (*layer_pack)(const tsr_layer_weight *w, uint16_t *to);
     void (*layer)(const tsr_layer_rows *l);
+    void (*layer_part)(const tsr_layer_part *l);
     /* 32 columns, of rows rounded up to 32, lie side by side: columns [c, ..) begin at c * rows. */
     void (*weight_grad_pack)(const tsr_weight_grad_rows *x, uint16_t *to);
     void (*weight_grad)(const tsr_weight_grad_block *b, void *scratch);

@@ -52,7 +52,7 @@ typedef struct tsr_node_view {
 } tsr_node_view;
 
 typedef enum tsr_op_flags {
-    TSR_OP_INPLACE = 1,     /* out[0] may be the storage of in[0] (same bytes) if that dies here */
+    TSR_OP_INPLACE = 1,     /* out[inplace_out] may be the storage of in[0] (same bytes) if that dies here */
     TSR_OP_ACCUMULATES = 2, /* honours call->accumulate: a gradient goes straight to its home */
     TSR_OP_ADDS = 8, /* the last input, made absent, may become a gradient that is added to out[0] */
     TSR_OP_ALIAS = 4,       /* out[0] is in[0] under another shape or without gradient: no run */
@@ -82,6 +82,7 @@ static inline size_t tsr_pack_start(const tsr_pack_request *r, size_t j)
 typedef struct tsr_op {
     const char *name;
     unsigned flags;
+    int inplace_out; /* with TSR_OP_INPLACE: this output instead of the first */
 
     /* In a node of bf16 precision, bit i: input (output) i may be stored as bf16. A value is stored
      * so when its producer and every consumer allow it and it is no output of the graph. */

@@ -160,38 +160,33 @@ tsr_value tsr_exp(tsr_graph *g, tsr_value x)
 
 /* --- y = silu(a) b --- */
 
-static void gate_strip(const tsr_op_call *c, size_t at, size_t n)
+static void *element(const tsr_operand *o, size_t i)
 {
-    float ra[STRIP], rb[STRIP], ry[STRIP];
-    tsr_kernels_get()->gate(strip_home(&c->out[0], at, ry), strip_get(&c->in[0], at, n, ra),
-                            strip_get(&c->in[1], at, n, rb), n);
-    strip_done(&c->out[0], at, n, ry);
+    return o->data ? (char *)o->data + i * tsr_dtype_bytes(o->dtype) : NULL;
+}
+
+static const tsr_kernels *kernels_of(const tsr_op_call *c)
+{
+    return c->precision == TSR_PRECISION_BF16 ? tsr_kernels_get_bf16() : tsr_kernels_get();
 }
 
 static void gate_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     (void)scratch;
-    each_strip(c, item, gate_strip);
-}
-
-static void gate_grad_strip(const tsr_op_call *c, size_t at, size_t n)
-{
-    float ra[STRIP], rb[STRIP], rdy[STRIP], rda[STRIP], rdb[STRIP];
-    float *da = c->out[0].data ? strip_home(&c->out[0], at, rda) : NULL;
-    float *db = c->out[1].data ? strip_home(&c->out[1], at, rdb) : NULL;
-    tsr_kernels_get()->gate_grad(da, db, strip_get(&c->in[0], at, n, ra),
-                                 strip_get(&c->in[1], at, n, rb),
-                                 strip_get(&c->in[2], at, n, rdy), n);
-    if (da)
-        strip_done(&c->out[0], at, n, rda);
-    if (db)
-        strip_done(&c->out[1], at, n, rdb);
+    const tsr_operand *a = &c->in[0], *b = &c->in[1], *y = &c->out[0];
+    size_t at = item * PIECE, n = a->count - at < PIECE ? a->count - at : PIECE;
+    kernels_of(c)->gate(&(tsr_gate){n, element(a, at), element(b, at), element(y, at), a->dtype,
+                                    b->dtype, y->dtype});
 }
 
 static void gate_grad_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     (void)scratch;
-    each_strip(c, item, gate_grad_strip);
+    const tsr_operand *in = c->in, *out = c->out;
+    size_t at = item * PIECE, n = in[0].count - at < PIECE ? in[0].count - at : PIECE;
+    kernels_of(c)->gate_grad(&(tsr_gate_slopes){
+        n, element(&in[0], at), element(&in[1], at), element(&in[2], at), element(&out[0], at),
+        element(&out[1], at), in[0].dtype, in[1].dtype, in[2].dtype, out[0].dtype, out[1].dtype});
 }
 
 static void gate_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,

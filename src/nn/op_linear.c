@@ -3,7 +3,9 @@
  *
  * Rows are cut into tiles of a size that depends on the shape of one sample only, columns into blocks
  * that keep a block of w and a tile of x in the second-level cache; one item computes one block of
- * one tile. The last tile is filled up with zero rows, so that every row goes through the same code. */
+ * one tile. The last tile is filled up with zero rows, so that every row goes through the same code.
+ * Where sums are long and rows few (gradients that come from a large vocabulary) the sums are cut
+ * into parts of fixed length instead, so that w is read once. */
 #include "nn/elementwise.h"
 #include "nn/kernels.h"
 #include "nn/op.h"
@@ -17,6 +19,10 @@
 #define BLOCK_MAX 256      /* columns */
 #define BLOCK_VALUES 400000 /* of w in a block: 0.8 MB of bf16 */
 #define CONVERT 32768      /* values an item of phase 0 */
+#define LONG 8192          /* terms from which sums are cut into parts, on tiles */
+#define PART 4096          /* terms of a part */
+#define PART_ROWS 256      /* rows an item of those */
+#define SUM_ROWS 32        /* rows an item, where parts are added */
 
 typedef struct linear_attr {
     tsr_act act;
@@ -34,6 +40,8 @@ typedef struct cut {
     int bias;                   /* they add it */
     tsr_dtype out;              /* type of what they write */
     int own;                    /* by tsr_kernels.layer, which does it all, instead of products */
+    size_t parts;               /* sums are made in parts, by tsr_kernels.layer_part; or 0 */
+    size_t sums_row;            /* and lie in rows of this */
 } cut;
 
 /* Rows of a tile: those of one sample where that is a good size, or equal parts of them. */
@@ -77,6 +85,10 @@ static cut cut_call(const tsr_op_call *c)
     if (q.own) { /* rows depend on themselves alone, whatever the tile */
         q.tile = TILE_FLAT;
         q.block = BLOCK_MAX;
+    }
+    if (q.own && q.direct && !q.bias && q.inner >= LONG) {
+        q.parts = tsr_pieces(q.inner, PART);
+        q.sums_row = (q.outer + 31) / 32 * 32;
     }
     q.tiles = tsr_pieces(q.rows, q.tile);
     q.blocks = q.outer / q.block;
@@ -153,17 +165,32 @@ static size_t linear_items(const tsr_op_call *c)
     cut q = cut_call(c);
     if (c->phase == 0)
         return q.convert ? tsr_pieces(c->in[0].count, CONVERT) : 0;
+    if (c->phase == 2)
+        return q.parts ? tsr_pieces(q.rows, SUM_ROWS) : 0;
+    if (q.parts)
+        return q.parts * tsr_pieces(q.rows, PART_ROWS);
     return q.tiles * (q.blocks + (q.rest > 0));
-}
-
-static size_t linear_work(const tsr_op_call *c)
-{
-    return cut_call(c).convert ? c->in[0].count * sizeof(tsr_bf16) : 0;
 }
 
 static size_t up(size_t bytes)
 {
     return (bytes + 63) / 64 * 64;
+}
+
+/* x in bf16, then the sums of parts. */
+static size_t linear_work(const tsr_op_call *c)
+{
+    cut q = cut_call(c);
+    size_t x = q.convert ? up(c->in[0].count * sizeof(tsr_bf16)) : 0;
+    return x + q.parts * ((q.rows + 31) / 32 * 32) * q.sums_row * sizeof(float);
+}
+
+/* Sums of a part, from a row on. */
+static float *part_sums(const tsr_op_call *c, const cut *q, size_t part, size_t row)
+{
+    size_t x = q->convert ? up(c->in[0].count * sizeof(tsr_bf16)) : 0;
+    float *sums = (float *)(void *)((char *)c->work + x);
+    return sums + (part * ((q->rows + 31) / 32 * 32) + row) * q->sums_row;
 }
 
 /* Scratch of a lane: the block of results (of the last tile only, where products write results
@@ -269,6 +296,40 @@ static void product_item(const tsr_op_call *c, const cut *q, size_t item, char *
         memcpy(element(&c->out[0], at + i * q->outer), scratch + i * q->outer * bytes, n * bytes);
 }
 
+/* Phase 1 in parts: some rows of one part, block by block. */
+static void part_item(const tsr_op_call *c, const cut *q, size_t item)
+{
+    size_t part = item % q->parts, row = item / q->parts * PART_ROWS;
+    const tsr_bf16 *x = q->convert ? c->work : c->in[0].data;
+    tsr_layer_part l = {.rows = q->rows - row < PART_ROWS ? q->rows - row : PART_ROWS,
+                        .inner = q->inner, .x = x + row * q->inner, .row = q->sums_row,
+                        .first = part * (PART / 32)};
+    l.end = part + 1 < q->parts ? l.first + PART / 32 : (q->inner + 31) / 32;
+    for (size_t j = 0; j < q->blocks + (q->rest > 0); j++) {
+        const tsr_pack *pack = j < q->blocks ? c->packs[0][j] : c->packs[q->blocks > 0][0];
+        l.outer = j < q->blocks ? q->block : q->rest;
+        l.w = tsr_pack_data(pack);
+        l.sums = part_sums(c, q, part, row) + j * q->block;
+        tsr_kernels_get_bf16()->layer_part(&l);
+    }
+}
+
+/* Phase 2: parts are added in order, and stored. */
+static void sum_item(const tsr_op_call *c, const cut *q, size_t item)
+{
+    const tsr_elementwise *e = tsr_elementwise_now();
+    size_t end = (item + 1) * SUM_ROWS < q->rows ? (item + 1) * SUM_ROWS : q->rows;
+    for (size_t r = item * SUM_ROWS; r < end; r++) {
+        float *sum = part_sums(c, q, 0, r);
+        for (size_t p = 1; p < q->parts; p++)
+            e->add(sum, sum, part_sums(c, q, p, r), q->outer);
+        if (c->out[0].dtype == TSR_BF16)
+            e->to_half(element(&c->out[0], r * q->outer), sum, q->outer);
+        else
+            memcpy(element(&c->out[0], r * q->outer), sum, q->outer * sizeof *sum);
+    }
+}
+
 static void linear_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     cut q = cut_call(c);
@@ -278,7 +339,12 @@ static void linear_item(const tsr_op_call *c, size_t item, void *scratch)
                                        left < CONVERT ? left : CONVERT);
         return;
     }
-    product_item(c, &q, item, scratch);
+    if (c->phase == 2)
+        sum_item(c, &q, item);
+    else if (q.parts)
+        part_item(c, &q, item);
+    else
+        product_item(c, &q, item, scratch);
 }
 
 static void linear_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
@@ -307,7 +373,7 @@ const tsr_op tsr_op_linear = {
     .shape = linear_shape,
     .flops = linear_flops,
     .items = linear_items,
-    .phases = 2,
+    .phases = 3,
     .scratch = linear_scratch,
     .work = linear_work,
     .prepare = linear_prepare,
@@ -322,7 +388,7 @@ const tsr_op tsr_op_linear_dx = {
     .shape = linear_shape,
     .flops = linear_flops,
     .items = linear_items,
-    .phases = 2,
+    .phases = 3,
     .scratch = linear_scratch,
     .work = linear_work,
     .prepare = linear_prepare,

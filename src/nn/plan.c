@@ -103,11 +103,15 @@ static void share_in_place(tsr_graph *g)
         const tsr_node_data *n = &g->nodes[i];
         if (!n->live || !(n->op->flags & TSR_OP_INPLACE) || n->in[0] < 0)
             continue;
-        tsr_vertex *out = &g->values[n->out[0]];
+        if (n->out[n->op->inplace_out] < 0)
+            continue;
+        tsr_vertex *out = &g->values[n->out[n->op->inplace_out]];
         tsr_value root = g->values[n->in[0]].root, store = g->values[root].store;
         tsr_vertex *from = &g->values[store];
         if (out->home != TSR_HOME_ARENA || from->home != TSR_HOME_ARENA || from->last != (int)i ||
             from->stored != out->stored || from->bytes != out->bytes || read_elsewhere(g, n, root))
+            continue;
+        if (!out->used)
             continue;
         out->store = store;
         from->last = out->last;

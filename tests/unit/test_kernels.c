@@ -124,8 +124,9 @@ static void gate_and_its_gradient(void **state)
     fill(dy, N, 5, 1.0f);
     EACH_LEVEL(k)
     {
-        k->gate(y, a, b, N);
-        k->gate_grad(da, db, a, b, dy, N);
+        k->gate(&(tsr_gate){N, a, b, y, TSR_F32, TSR_F32, TSR_F32});
+        k->gate_grad(&(tsr_gate_slopes){N, a, b, dy, da, db, TSR_F32, TSR_F32, TSR_F32, TSR_F32,
+                                        TSR_F32});
         for (size_t i = 0; i < N; i++) {
             double s = 1.0 / (1.0 + exp(-(double)a[i]));
             assert_true(fabs(y[i] - a[i] * s * b[i]) < 2e-6);
@@ -541,6 +542,60 @@ static void layers_on_tiles(void **state)
     check_weight_grad(k, 75, 32, 96);
 }
 
+/* The gate on bf16 is the float32 one on rounded values, rounded. */
+static void gate_of_bf16_storage(void **state)
+{
+    enum { N = 53 };
+    float x[3 * N], y[3 * N];
+    tsr_bf16 hx[3 * N], hy[3 * N], want[3 * N];
+    (void)state;
+    fill(x, 3 * N, 51, 2.0f);
+    tsr_bf16_from_floats(hx, x, 3 * N);
+    tsr_bf16_to_floats(x, hx, 3 * N);
+    EACH_LEVEL(k)
+    {
+        k->gate(&(tsr_gate){N, x, x + N, y, TSR_F32, TSR_F32, TSR_F32});
+        k->gate_grad(&(tsr_gate_slopes){N, x, x + N, x + 2 * N, y + N, y + 2 * N, TSR_F32, TSR_F32,
+                                        TSR_F32, TSR_F32, TSR_F32});
+        k->gate(&(tsr_gate){N, hx, hx + N, hy, TSR_BF16, TSR_BF16, TSR_BF16});
+        k->gate_grad(&(tsr_gate_slopes){N, hx, hx + N, hx + 2 * N, hy + N, hy + 2 * N, TSR_BF16,
+                                        TSR_BF16, TSR_BF16, TSR_BF16, TSR_BF16});
+        tsr_bf16_from_floats(want, y, 3 * N);
+        assert_memory_equal(hy, want, sizeof want);
+        k->gate(&(tsr_gate){N, hx, x + N, hy, TSR_BF16, TSR_F32, TSR_BF16});
+        assert_memory_equal(hy, want, N * sizeof *want);
+    }
+}
+
+/* Sums in parts: the terms of each part, and together those of the whole. */
+static void layers_in_parts(void **state)
+{
+    enum { ROWS = 45, INNER = 32 * 40 + 5, OUTER = 70, PADDED = 96 };
+    const tsr_kernels *k = tsr_kernels_get_bf16();
+    (void)state;
+    if (!k->layer_part)
+        skip();
+    float *w = floats(INNER * OUTER), *x = floats(64 * INNER), *all = floats(64 * PADDED);
+    float *sums = floats(2 * 64 * PADDED);
+    tsr_bf16 *hx, *pack;
+    assert_ok(tsr_alloc(&hx, 64 * INNER, sizeof *hx));
+    assert_ok(tsr_alloc(&pack, (INNER + 31) / 32 * 32 * PADDED, sizeof *pack));
+    fill(w, INNER * OUTER, 61, 1.0f);
+    fill(x, ROWS * INNER, 62, 1.0f);
+    tsr_bf16_from_floats(hx, x, 64 * INNER);
+    k->layer_pack(&(tsr_layer_weight){w, OUTER, 1, INNER, OUTER}, pack);
+    k->layer(&(tsr_layer_rows){ROWS, INNER, OUTER, hx, pack, NULL, 0, TSR_MAP_TANH, NULL, all, TSR_F32,
+                               TSR_F32, PADDED});
+    k->layer_part(&(tsr_layer_part){ROWS, INNER, OUTER, hx, pack, 0, 41, sums, PADDED});
+    for (size_t i = 0; i < ROWS; i++)
+        assert_memory_equal(sums + i * PADDED, all + i * PADDED, OUTER * sizeof *all);
+    k->layer_part(&(tsr_layer_part){ROWS, INNER, OUTER, hx, pack, 0, 23, sums, PADDED});
+    k->layer_part(&(tsr_layer_part){ROWS, INNER, OUTER, hx, pack, 23, 41, sums + 64 * PADDED, PADDED});
+    for (size_t i = 0; i < ROWS * PADDED; i++)
+        assert_true(i % PADDED >= OUTER || fabsf(sums[i] + sums[64 * PADDED + i] - all[i]) < 1e-3f);
+    tsr_free(w), tsr_free(x), tsr_free(all), tsr_free(sums), tsr_free(hx), tsr_free(pack);
+}
+
 static void nearest_codes(void **state)
 {
     enum { R = 9, W = 21, K = 101 };
@@ -609,6 +664,8 @@ int main(void)
         cmocka_unit_test(maps_at_the_edges),
         cmocka_unit_test(map_gradients_match_differences),
         cmocka_unit_test(gate_and_its_gradient),
+        cmocka_unit_test(gate_of_bf16_storage),
+        cmocka_unit_test(layers_in_parts),
         cmocka_unit_test(maps_of_layers),
         cmocka_unit_test(norm_and_its_gradients),
         cmocka_unit_test(log_sum_exp_of_anything),

@@ -57,7 +57,7 @@ static tsr_params *make_params(void)
     add_weight(ps, "odd", 43, WIDTH);
     add_weight(ps, "even", WIDTH, 43);
     add_weight(ps, "a", WORDS, WIDTH);
-    add_weight(ps, "b", 77, WIDTH);
+    add_weight(ps, "b", 8200, WIDTH); /* so many that sums over them are made in parts */
     add_weight(ps, "mask", WIDTH, 0);
     add_weight(ps, "head", WIDTH / HEADS, 0);
     assert_ok(tsr_params_need_grads(ps));
@@ -213,7 +213,7 @@ static void run(net *n, tsr_params *ps, const sizes *s)
     fill_ints(input(n, PICK_A), s->head[0], s->dec, 3);
     fill_ints(input(n, IDS_A), s->head[0], WORDS, 4);
     fill_ints(input(n, PICK_B), s->head[1], s->dec, 5);
-    fill_ints(input(n, IDS_B), s->head[1], 77, 6);
+    fill_ints(input(n, IDS_B), s->head[1], 8200, 6);
     fill_floats(input(n, NOISE), s->dec * WIDTH, 7);
     float *w = input(n, WEIGHTS_B);
     for (size_t i = 0; w && i < s->head[1]; i++)
