@@ -257,7 +257,7 @@ static tsr_status decode_box(const tsr_text *text, const uint32_t *ids, size_t n
     }
     if (n == 4)
         return TSR_OK;
-    TSR_TRY(tsr_text_decode(text, ids + 4, n - 4, &name));
+    TSR_TRY(tsr_text_decode(text, ids + 4, n - 4, &name, NULL));
     tsr_status st = add_instance(list, c, name);
     tsr_free(name);
     return st;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kind "text": captions and other free text as WordPiece ids, ended by [EOS]. Its file is the
- * tokenizer.json itself, which has no place for a modality's name: it comes from the hint. */
+ * Kind "text": captions and other free text as WordPiece or byte-pair ids, closed by an end
+ * token. Its file is the tokenizer.json itself, which has no place for a modality's name: it comes
+ * from the hint. */
 #include "tokenizers/seqkind.h"
 
 #include "base/mem.h"
@@ -12,7 +13,7 @@ static int claims(const tsr_kind_file *file)
 {
     const json_t *model = json_object_get(file->settings, "model");
     const char *type = json_string_value(json_object_get(model, "type"));
-    return file->is_json && type && strcmp(type, "WordPiece") == 0;
+    return file->is_json && type && (strcmp(type, "WordPiece") == 0 || strcmp(type, "BPE") == 0);
 }
 
 static tsr_status open_file(tsr_tokenizer *t, const tsr_kind_file *file)
@@ -42,7 +43,7 @@ static tsr_status write_file(const tsr_tokenizer *t, const char *path)
 static tsr_status describe(const tsr_tokenizer *t, json_t *into)
 {
     TSR_TRY(tsr_json_set(into, "media", json_string("text")));
-    TSR_TRY(tsr_json_set(into, "input", json_string("UTF-8; normalised as BERT does")));
+    TSR_TRY(tsr_json_set(into, "input", json_string("UTF-8")));
     return tsr_seq_describe(t, into);
 }
 
@@ -57,9 +58,9 @@ static tsr_status encode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
 }
 
 /* Takes fresh text into media. */
-static tsr_status take(char *text, tsr_media *out)
+static tsr_status take(char *text, size_t bytes, tsr_media *out)
 {
-    tsr_status st = tsr_text_init(out, text, strlen(text));
+    tsr_status st = tsr_text_init(out, text, bytes);
     tsr_free(text);
     return st;
 }
@@ -68,9 +69,11 @@ static tsr_status decode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
                          tsr_media *out)
 {
     char *text;
+    size_t bytes;
     (void)w;
-    TSR_TRY(tsr_text_decode(tsr_seq_of(t)->text, tokens->ids, tsr_seq_length(t, tokens), &text));
-    return take(text, out);
+    TSR_TRY(tsr_text_decode(tsr_seq_of(t)->text, tokens->ids, tsr_seq_length(t, tokens), &text,
+                            &bytes));
+    return take(text, bytes, out);
 }
 
 static tsr_status target(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
@@ -78,10 +81,11 @@ static tsr_status target(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
 {
     const tsr_media *m;
     char *text;
+    size_t bytes;
     (void)w;
     TSR_TRY(tsr_inputs_need(t, in, TSR_MEDIA_TEXT, &m));
-    TSR_TRY(tsr_text_normal(tsr_seq_of(t)->text, m->as.text.s, m->as.text.bytes, &text));
-    return take(text, out);
+    TSR_TRY(tsr_text_normal(tsr_seq_of(t)->text, m->as.text.s, m->as.text.bytes, &text, &bytes));
+    return take(text, bytes, out);
 }
 
 /* Next word of *s (blanks around it skipped), its length in *n; 0 at the end. */
@@ -120,7 +124,7 @@ static tsr_status quality(const tsr_tokenizer *t, const tsr_media *want, const t
 
 const tsr_kind tsr_kind_text = {
     .name = "text",
-    .summary = "text as WordPiece ids",
+    .summary = "text as WordPiece or byte-pair ids",
     .claims = claims,
     .open = open_file,
     .create = create,

@@ -13,6 +13,13 @@ static const char *const common_keys[] = {"kind", "modality", "vocabulary", "tex
 
 #define N_COMMON (sizeof common_keys / sizeof common_keys[0])
 
+/* Tokens that end a text: 4M's, then those of other published vocabularies. The first one counts.
+ */
+static const char *const ends[] = {"[EOS]",           "</s>",  "<|endoftext|>",
+                                   "<|end_of_text|>", "<eos>", "[SEP]"};
+
+#define N_ENDS (sizeof ends / sizeof ends[0])
+
 tsr_status tsr_seq_check_keys(const json_t *object, const char *origin, const char *const *keys,
                               size_t n_keys)
 {
@@ -102,10 +109,15 @@ tsr_status tsr_seq_init_text(tsr_tokenizer *t, tsr_text *text, const char *path)
     }
     t->state = s;
     s->text = text;
+    s->eos = TSR_TEXT_NONE;
     TSR_TRY(tsr_strdup(&s->text_path, path));
-    s->eos = tsr_text_id(text, "[EOS]");
+    for (size_t i = 0; i < N_ENDS && s->eos == TSR_TEXT_NONE; i++)
+        s->eos = tsr_text_id(text, ends[i]);
     if (s->eos == TSR_TEXT_NONE)
-        TSR_FAIL(TSR_EMISMATCH, "%s: the text vocabulary has no [EOS]", path);
+        TSR_FAIL(TSR_EMISMATCH,
+                 "%s: the text vocabulary has no [EOS], nor another token that ends "
+                 "a text (</s>, <|endoftext|>, <|end_of_text|>, <eos>, [SEP])",
+                 path);
     t->space.layout = TSR_LAYOUT_SEQUENCE;
     t->space.height = t->space.width = t->space.levels = 1;
     t->space.codebook_size = tsr_text_size(text);

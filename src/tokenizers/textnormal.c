@@ -1,230 +1,212 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The BERT normaliser on Unicode tables of utf8proc. */
-#include "tokenizers/textnormal.h"
+ * Normalizers: BERT's rules, normal forms, case, accents, blanks at the ends, replacements.
+ *
+ * Source   behaviour of Hugging Face tokenizers 0.23, src/normalizers. */
+#include "tokenizers/textstep.h"
 
 #include "base/mem.h"
+#include "tokenizers/textchar.h"
 
-#include <utf8proc.h>
+#include <string.h>
 
-/* ---- classes ----------------------------------------------------------------------------------*/
+/* ---- BERT -------------------------------------------------------------------------------------*/
 
-typedef struct range {
-    int32_t lo, hi;
-} range;
+enum { CLEAN, SPACE_CJK, STRIP_ACCENTS, LOWERCASE }; /* flags */
 
-static int within(const range *table, size_t n, int32_t c)
+static tsr_status read_bert(const json_t *part, const char *origin, tsr_textstep *s,
+                            json_t **canonical)
 {
-    for (size_t i = 0; i < n; i++)
-        if (c >= table[i].lo && c <= table[i].hi)
-            return 1;
-    return 0;
-}
-
-#define WITHIN(table, c) within(table, sizeof(table) / sizeof(table)[0], c)
-
-/* Property White_Space, as in PropList.txt of Unicode. */
-int tsr_char_is_space(int32_t c)
-{
-    static const range spaces[] = {{0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F},
-                                   {0x205F, 0x205F}, {0x3000, 0x3000}, {0x1680, 0x1680},
-                                   {0x85, 0x85},     {0xA0, 0xA0}};
-    if (c < 0x80)
-        return c == ' ' || (c >= 9 && c <= 13);
-    return WITHIN(spaces, c);
-}
-
-/* Category as the normaliser and the word splitter know it. The library that made the published
- * vocabulary classifies by Unicode 8 there; ranges that got marks, punctuation or formats later are
- * plain symbols to it (compared for every code point with utf8proc's Unicode 14). */
-static utf8proc_category_t category(int32_t c)
-{
-    static const range younger[] = {
-        {0x61D, 0x61D},     {0x7FD, 0x7FD},     {0x890, 0x8E2},     {0x9FD, 0x9FE},
-        {0xA76, 0xA76},     {0xAFA, 0xAFF},     {0xB55, 0xB55},     {0xC04, 0xC3C},
-        {0xC77, 0xC77},     {0xC84, 0xC84},     {0xD00, 0xD00},     {0xD3B, 0xD3C},
-        {0xD81, 0xD81},     {0xEBA, 0xEBA},     {0x180F, 0x1886},   {0x1ABF, 0x1ACE},
-        {0x1B7D, 0x1B7E},   {0x1DF6, 0x1DFB},   {0x2E43, 0x2E5D},   {0xA82C, 0xA82C},
-        {0xA8C5, 0xA8C5},   {0xA8FF, 0xA8FF},   {0xA9BD, 0xA9BD},   {0x10D24, 0x10F89},
-        {0x11070, 0x11074}, {0x110C2, 0x110CD}, {0x111CF, 0x111CF}, {0x1123E, 0x1123E},
-        {0x1133B, 0x1133B}, {0x11438, 0x1145E}, {0x11660, 0x1166C}, {0x116B9, 0x116B9},
-        {0x1182F, 0x11FFF}, {0x12FF1, 0x13438}, {0x16E97, 0x16F4F}, {0x16FE2, 0x16FE4},
-        {0x1CF00, 0x1CF46}, {0x1E000, 0x1E2EF}, {0x1E944, 0x1E95F}};
-    if (c < 0x61D)
-        return utf8proc_category(c);
-    if (c == 0x166D || c == 0x111C9)
-        return UTF8PROC_CATEGORY_PO;
-    if (c == 0x1734)
-        return UTF8PROC_CATEGORY_MN;
-    return WITHIN(younger, c) ? UTF8PROC_CATEGORY_CN : utf8proc_category(c);
-}
-
-int tsr_char_is_punctuation(int32_t c)
-{
-    if (c < 0x80)
-        return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
-               (c >= 123 && c <= 126);
-    utf8proc_category_t k = category(c);
-    return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO;
-}
-
-int tsr_char_is_word(int32_t c)
-{
-    /* Letters that Unicode files under symbols: circled and squared ones. */
-    static const range circled[] = {
-        {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
-    utf8proc_category_t k = utf8proc_category(c);
-    if ((k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) || k == UTF8PROC_CATEGORY_PC)
-        return 1; /* Lu Ll Lt Lm Lo Mn Mc Me Nd Nl */
-    return c == 0x200C || c == 0x200D || WITHIN(circled, c);
-}
-
-static int is_cjk(int32_t c)
-{
-    static const range blocks[] = {{0x4E00, 0x9FFF},   {0x3400, 0x4DBF},   {0x20000, 0x2A6DF},
-                                   {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B920, 0x2CEAF},
-                                   {0xF900, 0xFAFF},   {0x2F800, 0x2FA1F}};
-    return WITHIN(blocks, c);
-}
-
-/* Dropped by cleaning: controls, formats, private use; tab and line ends are blanks. */
-static int is_dropped(int32_t c)
-{
-    if (c == '\t' || c == '\n' || c == '\r')
-        return 0;
-    utf8proc_category_t k = category(c);
-    return c == 0 || c == 0xFFFD || k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF ||
-           k == UTF8PROC_CATEGORY_CO || k == UTF8PROC_CATEGORY_CS;
-}
-
-/* ---- characters of a string -------------------------------------------------------------------*/
-
-int32_t tsr_text_char(const char *text, size_t bytes, size_t *used)
-{
-    if ((unsigned char)text[0] < 0x80) {
-        *used = 1;
-        return text[0];
-    }
-    utf8proc_int32_t c;
-    utf8proc_ssize_t n =
-        utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, &c);
-    *used = n > 0 ? (size_t)n : 1;
-    return n > 0 ? c : 0xFFFD;
-}
-
-int32_t tsr_text_char_before(const char *text, size_t end)
-{
-    size_t at = end - 1, used;
-    while (at > 0 && ((unsigned char)text[at] & 0xC0) == 0x80)
-        at--;
-    return tsr_text_char(text + at, end - at, &used);
-}
-
-size_t tsr_text_chars(const char *text, size_t bytes)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < bytes; i++)
-        n += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return n;
-}
-
-/* ---- normalising ------------------------------------------------------------------------------*/
-
-typedef struct chars {
-    int32_t *c;
-    size_t count, cap;
-} chars;
-
-static tsr_status push(chars *b, int32_t c)
-{
-    TSR_TRY(tsr_room(&b->c, b->count, &b->cap, sizeof *b->c));
-    b->c[b->count++] = c;
+    int *f = s->flags;
+    TSR_TRY(tsr_textstep_flag(part, "clean_text", 1, origin, &f[CLEAN]));
+    TSR_TRY(tsr_textstep_flag(part, "handle_chinese_chars", 1, origin, &f[SPACE_CJK]));
+    TSR_TRY(tsr_textstep_flag(part, "lowercase", 1, origin, &f[LOWERCASE]));
+    TSR_TRY(tsr_textstep_flag(part, "strip_accents", f[LOWERCASE], origin, &f[STRIP_ACCENTS]));
+    json_t *accents =
+        f[STRIP_ACCENTS] == f[LOWERCASE] ? json_null() : json_boolean(f[STRIP_ACCENTS]);
+    *canonical = json_pack("{s:s, s:b, s:b, s:o, s:b}", "type", "BertNormalizer", "clean_text",
+                           f[CLEAN], "handle_chinese_chars", f[SPACE_CJK], "strip_accents", accents,
+                           "lowercase", f[LOWERCASE]);
     return TSR_OK;
 }
 
-/* Canonical decomposition of c (most of all Unicode: 4 characters), in place of c. */
-static tsr_status push_decomposed(chars *b, int32_t c)
-{
-    utf8proc_int32_t parts[32];
-    int boundary = 0;
-    utf8proc_ssize_t n = utf8proc_decompose_char(c, parts, 32, UTF8PROC_DECOMPOSE, &boundary);
-    if (n < 1 || n > 32)
-        return push(b, c);
-    for (utf8proc_ssize_t i = 0; i < n; i++)
-        TSR_TRY(push(b, parts[i]));
-    return TSR_OK;
-}
-
-static tsr_status gather(const tsr_normal_rules *rules, const char *text, size_t bytes, chars *b)
+static tsr_status gather_bert(const int *f, const char *text, size_t bytes, tsr_chars *b)
 {
     for (size_t at = 0, used; at < bytes; at += used) {
         int32_t c = tsr_text_char(text + at, bytes - at, &used);
-        if (rules->clean && is_dropped(c))
+        if (f[CLEAN] && tsr_char_is_dropped(c))
             continue;
-        if (rules->clean && tsr_char_is_space(c))
+        if (f[CLEAN] && tsr_char_is_space(c))
             c = ' ';
-        int spaced = c >= 0x3400 && rules->space_cjk && is_cjk(c);
+        int spaced = c >= 0x3400 && f[SPACE_CJK] && tsr_char_is_cjk(c);
         if (spaced)
-            TSR_TRY(push(b, ' '));
-        if (rules->strip_accents && c >= 0x80)
-            TSR_TRY(push_decomposed(b, c));
+            TSR_TRY(tsr_chars_push(b, ' '));
+        if (f[STRIP_ACCENTS] && c >= 0x80)
+            TSR_TRY(tsr_chars_push_decomposed(b, c, 0));
         else
-            TSR_TRY(push(b, c));
+            TSR_TRY(tsr_chars_push(b, c));
         if (spaced)
-            TSR_TRY(push(b, ' '));
+            TSR_TRY(tsr_chars_push(b, ' '));
     }
     return TSR_OK;
 }
 
-static int combining_class(int32_t c)
+static tsr_status bert(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
 {
-    return c < 0x300 ? 0 : utf8proc_get_property(c)->combining_class;
-}
-
-/* Canonical order of marks: stable, by combining class, within runs of marks. */
-static void order_marks(chars *b)
-{
-    for (size_t i = 1; i < b->count; i++) {
-        int class = combining_class(b->c[i]);
-        for (size_t j = i; class > 0 && j > 0 && combining_class(b->c[j - 1]) > class; j--) {
-            int32_t swap = b->c[j];
-            b->c[j] = b->c[j - 1];
-            b->c[j - 1] = swap;
-        }
-    }
-}
-
-static tsr_status put_char(tsr_str *out, int32_t c)
-{
-    utf8proc_uint8_t text[4];
-    utf8proc_ssize_t n = utf8proc_encode_char(c, text);
-    return tsr_str_add_bytes(out, text, (size_t)n);
-}
-
-static tsr_status put_lower(tsr_str *out, int32_t c)
-{
-    if (c == 0x130) { /* the one letter whose lower case is two characters */
-        TSR_TRY(put_char(out, 'i'));
-        return put_char(out, 0x307);
-    }
-    return put_char(out, utf8proc_tolower(c));
-}
-
-tsr_status tsr_text_normalize(const tsr_normal_rules *rules, const char *text, size_t bytes,
-                              tsr_str *out)
-{
-    chars b = {0};
+    const int *f = s->flags;
+    tsr_chars b = {0};
     tsr_status st = TSR_OK;
     TSR_GO(tsr_str_add(out, ""));
-    TSR_GO(gather(rules, text, bytes, &b));
-    if (rules->strip_accents)
-        order_marks(&b);
+    TSR_GO(gather_bert(f, text, bytes, &b));
+    if (f[STRIP_ACCENTS])
+        TSR_GO(tsr_chars_order(&b));
     for (size_t i = 0; i < b.count; i++) {
         int32_t c = b.c[i];
-        if (rules->strip_accents && c >= 0x300 && category(c) == UTF8PROC_CATEGORY_MN)
+        if (f[STRIP_ACCENTS] && tsr_char_is_nonspacing(c))
             continue;
-        TSR_GO(rules->lowercase ? put_lower(out, c) : put_char(out, c));
+        TSR_GO(f[LOWERCASE] ? tsr_text_put_lower(out, c) : tsr_text_put_char(out, c));
     }
 out:
     tsr_free(b.c);
     return st;
 }
+
+/* ---- normal forms -----------------------------------------------------------------------------*/
+
+static int is_ascii(const char *text, size_t bytes)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < bytes; i++)
+        all |= (unsigned char)text[i];
+    return all < 0x80;
+}
+
+static tsr_status normal_form(const char *text, size_t bytes, int compatible, int compose,
+                              tsr_str *out)
+{
+    tsr_chars b = {0};
+    tsr_status st = TSR_OK;
+    if (is_ascii(text, bytes))
+        return tsr_str_add_bytes(out, text, bytes);
+    for (size_t at = 0, used; at < bytes; at += used)
+        TSR_GO(
+            tsr_chars_push_decomposed(&b, tsr_text_char(text + at, bytes - at, &used), compatible));
+    TSR_GO(tsr_chars_order(&b));
+    if (compose)
+        tsr_chars_compose(&b);
+    for (size_t i = 0; i < b.count; i++)
+        TSR_GO(tsr_text_put_char(out, b.c[i]));
+out:
+    tsr_free(b.c);
+    return st;
+}
+
+static tsr_status nfc(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    (void)s;
+    return normal_form(text, bytes, 0, 1, out);
+}
+
+static tsr_status nfd(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    (void)s;
+    return normal_form(text, bytes, 0, 0, out);
+}
+
+static tsr_status nfkc(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    (void)s;
+    return normal_form(text, bytes, 1, 1, out);
+}
+
+static tsr_status nfkd(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    (void)s;
+    return normal_form(text, bytes, 1, 0, out);
+}
+
+/* ---- the rest ---------------------------------------------------------------------------------*/
+
+static tsr_status lowercase(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    (void)s;
+    for (size_t at = 0, used; at < bytes; at += used)
+        TSR_TRY(tsr_text_put_lower(out, tsr_text_char(text + at, bytes - at, &used)));
+    return TSR_OK;
+}
+
+static tsr_status strip_accents(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    (void)s;
+    for (size_t at = 0, used; at < bytes; at += used)
+        if (!tsr_char_is_mark(tsr_text_char(text + at, bytes - at, &used)))
+            TSR_TRY(tsr_str_add_bytes(out, text + at, used));
+    return TSR_OK;
+}
+
+static tsr_status read_strip(const json_t *part, const char *origin, tsr_textstep *s,
+                             json_t **canonical)
+{
+    TSR_TRY(tsr_textstep_flag(part, "strip_left", 1, origin, &s->flags[0]));
+    TSR_TRY(tsr_textstep_flag(part, "strip_right", 1, origin, &s->flags[1]));
+    *canonical = json_pack("{s:s, s:b, s:b}", "type", "Strip", "strip_left", s->flags[0],
+                           "strip_right", s->flags[1]);
+    return TSR_OK;
+}
+
+static tsr_status strip(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    size_t from = 0, used;
+    while (s->flags[0] && from < bytes &&
+           tsr_char_is_space(tsr_text_char(text + from, bytes - from, &used)))
+        from += used;
+    while (s->flags[1] && bytes > from && tsr_char_is_space(tsr_text_char_before(text, bytes)))
+        do
+            bytes--;
+        while (((unsigned char)text[bytes] & 0xC0) == 0x80);
+    return tsr_str_add_bytes(out, text + from, bytes - from);
+}
+
+static tsr_status read_prepend(const json_t *part, const char *origin, tsr_textstep *s,
+                               json_t **canonical)
+{
+    TSR_TRY(tsr_textstep_string(part, "prepend", origin, &s->content));
+    *canonical = json_pack("{s:s, s:s}", "type", "Prepend", "prepend", s->content);
+    return TSR_OK;
+}
+
+static tsr_status prepend(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    if (bytes > 0)
+        TSR_TRY(tsr_str_add(out, s->content));
+    return tsr_str_add_bytes(out, text, bytes);
+}
+
+static tsr_status replace(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    return tsr_textstep_replace(s, s->content, text, bytes, out);
+}
+
+static tsr_status byte_level(const tsr_textstep *s, const char *text, size_t bytes, tsr_str *out)
+{
+    (void)s;
+    for (size_t i = 0; i < bytes; i++)
+        TSR_TRY(tsr_text_put_byte(out, (unsigned char)text[i]));
+    return TSR_OK;
+}
+
+static const tsr_textkind kinds[] = {
+    {.type = "BertNormalizer", .read = read_bert, .normalize = bert},
+    {.type = "ByteLevel", .read = tsr_textstep_plain, .normalize = byte_level},
+    {.type = "Lowercase", .read = tsr_textstep_plain, .normalize = lowercase},
+    {.type = "NFC", .read = tsr_textstep_plain, .normalize = nfc},
+    {.type = "NFD", .read = tsr_textstep_plain, .normalize = nfd},
+    {.type = "NFKC", .read = tsr_textstep_plain, .normalize = nfkc},
+    {.type = "NFKD", .read = tsr_textstep_plain, .normalize = nfkd},
+    {.type = "Prepend", .read = read_prepend, .normalize = prepend},
+    {.type = "Replace", .read = tsr_textstep_read_replace, .normalize = replace},
+    {.type = "Strip", .read = read_strip, .normalize = strip},
+    {.type = "StripAccents", .read = tsr_textstep_plain, .normalize = strip_accents},
+};
+
+const tsr_textpart tsr_textpart_normal = {"normalizer", "normalizers", kinds,
+                                          sizeof kinds / sizeof kinds[0]};

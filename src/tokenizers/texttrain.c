@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_WORD_CHARS  100 /* longer words are [UNK] */
 #define MAX_PIECE_BYTES 512 /* a word has at most 100 characters of 4 bytes, and "##" */
 
 /* A distinct word of the texts. */
@@ -67,10 +68,11 @@ void tsr_text_train_defaults(tsr_text_train_spec *spec)
 
 static tsr_status add_special(tsr_text *t, const char *token, int single_word, int normalized)
 {
-    tsr_special s = {t->size, single_word, normalized, 1};
+    const tsr_special s = {
+        .id = t->size, .single_word = single_word, .normalized = normalized, .special = 1};
     if (tsr_text_id(t, token) != TSR_TEXT_NONE)
         TSR_FAIL(TSR_EARG, "special token \"%.60s\" is listed twice", token);
-    TSR_TRY(tsr_text_add_token(t, s.id, token));
+    TSR_TRY(tsr_text_add_token(t, s.id, token, 0));
     return tsr_text_add_special(t, &s);
 }
 
@@ -99,7 +101,7 @@ static tsr_status add_specials(tsr_text *t, const tsr_text_train_spec *spec)
 static tsr_status count_word(void *ctx, const char *text, size_t bytes, uint32_t special)
 {
     trainer *tr = ctx;
-    if (special != TSR_TEXT_NONE || tsr_text_chars(text, bytes) > tr->text->max_word_chars)
+    if (special != TSR_TEXT_NONE || tsr_text_chars(text, bytes) > MAX_WORD_CHARS)
         return TSR_OK;
     const uint32_t *at = tsr_textmap_get(&tr->word_at, text, bytes);
     if (at) {
@@ -208,7 +210,7 @@ static tsr_status publish(trainer *tr, uint32_t piece)
     const char *text = tr->pieces[piece];
     if (tsr_text_id(tr->text, text) != TSR_TEXT_NONE)
         return TSR_OK;
-    return tsr_text_add_token(tr->text, tr->text->size, text);
+    return tsr_text_add_token(tr->text, tr->text->size, text, 0);
 }
 
 /* All characters as first and as continuing pieces, as far as words use them. */
@@ -523,8 +525,7 @@ tsr_status tsr_text_train(const char *const *texts, const size_t *bytes, size_t 
     if (spec->values > 1000 || spec->sentinels > 100000 || spec->vocabulary >= TSR_TEXT_MAX_ID)
         TSR_FAIL(TSR_EARG, "%u values, %u sentinels, vocabulary %u: out of range", spec->values,
                  spec->sentinels, spec->vocabulary);
-    TSR_GO(tsr_text_create(&tr.text));
-    tr.text->rules.lowercase = tr.text->rules.strip_accents = spec->lowercase != 0;
+    TSR_GO(tsr_text_create_bert(spec->lowercase, &tr.text));
     TSR_GO(add_specials(tr.text, spec));
     for (size_t i = 0; i < n; i++) {
         st = tsr_text_split(tr.text, texts[i], bytes[i], count_word, &tr);
@@ -535,7 +536,7 @@ tsr_status tsr_text_train(const char *const *texts, const size_t *bytes, size_t 
     }
     TSR_GO(spell_words(&tr));
     TSR_GO(merge_all(&tr, job));
-    TSR_GO(tsr_text_seal(tr.text, "[UNK]", "the trained vocabulary"));
+    TSR_GO(tsr_text_seal(tr.text));
     *out = tr.text;
     tr.text = NULL;
 out:

@@ -66,7 +66,7 @@ static tsr_status make(const char *members, tsr_tokenizer **out)
 static void assert_tokens(const tsr_tokens *tokens, const char *want)
 {
     char *got;
-    assert_ok(tsr_text_decode(text, tokens->ids, tokens->count, &got));
+    assert_ok(tsr_text_decode(text, tokens->ids, tokens->count, &got, NULL));
     assert_string_equal(got, want);
     tsr_free(got);
 }
