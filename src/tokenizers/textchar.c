@@ -151,8 +151,10 @@ int tsr_char_is_word(int32_t c)
     return c == 0x200C || c == 0x200D || is_circled(c);
 }
 
-int tsr_char_is_onig_word(int32_t c)
+int tsr_char_is_onig_word(int32_t c, int in_set)
 {
+    if (in_set && c < 0x100 && tsr_char_category(c) == TSR_CAT_NO)
+        return 0;
     if (c == 0xB2 || c == 0xB3 || c == 0xB9 || (c >= 0xBC && c <= 0xBE))
         return 1;
     return c != 0x200C && c != 0x200D && tsr_char_is_word(c);

@@ -73,8 +73,9 @@ int tsr_char_is_punctuation(int32_t c);
 int tsr_char_is_word(int32_t c);
 int tsr_char_is_number(int32_t c);
 
-/* \w of Oniguruma: as above without the joiners, with the superscripts and fractions of Latin-1. */
-int tsr_char_is_onig_word(int32_t c);
+/* \w of Oniguruma: as above without the joiners; outside a set, with the superscripts and fractions
+ * of Latin-1, too. */
+int tsr_char_is_onig_word(int32_t c, int in_set);
 
 /* BERT: what cleaning drops (controls, formats, private use); CJK ideographs; nonspacing marks. */
 int tsr_char_is_dropped(int32_t c);

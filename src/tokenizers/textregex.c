@@ -38,7 +38,7 @@ typedef struct instruction {
 
 /* One member of a set. */
 typedef struct member {
-    enum { IS_RANGE, IS_CATEGORY, IS_SPACE, IS_WORD } is;
+    enum { IS_RANGE, IS_CATEGORY, IS_SPACE, IS_WORD, IS_WORD_IN_SET } is;
     int negated;
     int32_t lo, hi;      /* IS_RANGE */
     uint32_t categories; /* IS_CATEGORY: bits */
@@ -75,7 +75,10 @@ static int member_has(const member *m, int32_t c)
         yes = tsr_char_is_space(c);
         break;
     case IS_WORD:
-        yes = tsr_char_is_onig_word(c);
+        yes = tsr_char_is_onig_word(c, 0);
+        break;
+    case IS_WORD_IN_SET:
+        yes = tsr_char_is_onig_word(c, 1);
         break;
     }
     return yes != m->negated;
@@ -115,7 +118,7 @@ typedef struct parser {
     tsr_regex *re;
     const char *origin, *pattern;
     size_t at, bytes;
-    int ignore_case, depth;
+    int ignore_case, depth, in_set;
 } parser;
 
 static tsr_status refuse(const parser *p, const char *what)
@@ -192,7 +195,7 @@ static tsr_status parse_escape(parser *p, int32_t *c)
         return add_member(p->re, (member){IS_SPACE, e == 'S', 0, 0, 0});
     case 'w':
     case 'W':
-        return add_member(p->re, (member){IS_WORD, e == 'W', 0, 0, 0});
+        return add_member(p->re, (member){p->in_set ? IS_WORD_IN_SET : IS_WORD, e == 'W', 0, 0, 0});
     case 'd':
     case 'D':
         return add_member(p->re, (member){IS_CATEGORY, e == 'D', 0, 0, digits});
@@ -254,7 +257,12 @@ static tsr_status parse_set_char(parser *p, int32_t *c)
     if (peek(p) == '[' || (peek(p) == '&' && p->pattern[p->at + 1] == '&'))
         return refuse(p, "a set in a set");
     *c = take_char(p);
-    return *c == '\\' ? parse_escape(p, c) : TSR_OK;
+    if (*c != '\\')
+        return TSR_OK;
+    p->in_set = 1;
+    tsr_status st = parse_escape(p, c);
+    p->in_set = 0;
+    return st;
 }
 
 /* A set, after its '['. */

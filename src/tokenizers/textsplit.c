@@ -69,7 +69,7 @@ static size_t blanks_after(const char *text, size_t bytes, size_t at)
 
 /* Cuts the added tokens of a tree out of a text; `rest` gets what is between them. A find that is
  * not a word of its own is jumped over as a whole; one may lie in the blanks that the one before it
- * took along: it counts all the same. */
+ * took along: what of it lies behind that start counts all the same. */
 static tsr_status cut_specials(splitter *s, const tsr_texttree *tree, const char *text,
                                size_t bytes, rest_fn rest)
 {
@@ -93,7 +93,8 @@ static tsr_status cut_specials(splitter *s, const tsr_texttree *tree, const char
             end = blanks_after(text, bytes, end);
         if (start > done)
             TSR_TRY(rest(s, text + done, start - done));
-        TSR_TRY(s->sink(s->ctx, text + start, end > start ? end - start : 0, sp->id));
+        if (end > start)
+            TSR_TRY(s->sink(s->ctx, text + start, end - start, sp->id));
         done = end;
     }
     return done < bytes ? rest(s, text + done, bytes - done) : TSR_OK;
