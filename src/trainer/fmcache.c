@@ -96,6 +96,17 @@ void tsr_fmcache_destroy(tsr_fmcache *c)
 
 /* --- graphs --- */
 
+/* Attention of one query a segment: float32 kernels read the cache as it is, those of bf16 would
+ * convert all of it first. */
+static tsr_value attend(tsr_fmcache *c, tsr_graph *g, tsr_value q, tsr_value kv,
+                        const tsr_attention_spec *spec)
+{
+    tsr_graph_set_precision(g, TSR_PRECISION_FP32);
+    tsr_value y = tsr_cross_attention(g, q, kv, spec);
+    tsr_graph_set_precision(g, c->spec.precision);
+    return y;
+}
+
 /* Decoder block i on one new row of each sequence. */
 static tsr_value build_block(tsr_fmcache *c, tsr_graph *g, size_t i, tsr_value y)
 {
@@ -110,9 +121,9 @@ static tsr_value build_block(tsr_fmcache *c, tsr_graph *g, size_t i, tsr_value y
     tsr_value qkv = tsr_fm_self_qkv(g, c->c, TSR_FM_DECODER, i, y);
     tsr_value q = tsr_slice(g, qkv, 1, 0, d), kv = tsr_slice(g, qkv, 1, d, 2 * d);
     tsr_value all = tsr_put_rows(g, c->self_kv[i], kv, c->places);
-    y = tsr_fm_self_add(g, c->c, TSR_FM_DECODER, i, y, tsr_cross_attention(g, q, all, &self));
+    y = tsr_fm_self_add(g, c->c, TSR_FM_DECODER, i, y, attend(c, g, q, all, &self));
     q = tsr_fm_cross_q(g, c->c, i, y);
-    y = tsr_fm_cross_add(g, c->c, i, y, tsr_cross_attention(g, q, c->cross_kv[i], &cross));
+    y = tsr_fm_cross_add(g, c->c, i, y, attend(c, g, q, c->cross_kv[i], &cross));
     return tsr_fm_mlp_add(g, c->c, TSR_FM_DECODER, i, y);
 }
 
