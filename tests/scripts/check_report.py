@@ -63,7 +63,8 @@ class Page(HTMLParser):
 
 def report(folder, *args, code=0):
     out = os.path.join(WORK, 'report.html')
-    r = subprocess.run([TESSERA, 'report', folder, '-o', out, '--date', 'today', '--json', *args],
+    r = subprocess.run([TESSERA, 'report', *([folder] if folder else []), '-o', out, '--date', 'today',
+                        '--json', *args],
                        capture_output=True, text=True)
     assert r.returncode == code, f'exit code {r.returncode}: {r.stderr}'
     if code:
@@ -282,6 +283,29 @@ def samples_and_strangers():
     assert 'examples' not in again.sections
 
 
+def parts_from_several_places():
+    folder = fresh('parts')
+    put(folder + '/run/metrics.jsonl', ''.join(metrics(50)))
+    put(folder + '/t/rgb.report.json', tokenizer())
+    judged = put(folder + '/judged.json', {'tasks': [task('rgb', 'rgb', 'ssim', True, (1, 2, 3, 4))]})
+    put(folder + '/e/examples.json', {'examples': [{'from': 'a', 'to': 'b', 'model': {'x': 1}}]})
+    options = ['--run', folder + '/run', '--tokenizers', folder + '/t', '--eval', judged,
+               '--examples', folder + '/e']
+    page, summary = report(None, *options)
+    assert page.sections == ['tasks', 'examples', 'training', 'tokenizers', 'provenance']
+    assert not summary['notes'] and 'today' in page.text
+    with open(os.path.join(WORK, 'report.html'), 'rb') as f:
+        first = f.read()
+    report(None, *options)
+    with open(os.path.join(WORK, 'report.html'), 'rb') as f:
+        assert first == f.read(), 'the same data gave another page'
+    for i in range(0, len(options), 2):
+        _, error = report(None, *options[:i + 1], folder + '/none', *options[i + 2:], code=1)
+        assert folder + '/none' in error, error
+    put(judged, '[1')
+    report(None, *options, code=1)
+
+
 def codes_of_a_corpus(write_corpus):
     folder = fresh('codes')
     with open(os.devnull, 'w') as null:
@@ -310,6 +334,7 @@ the_checker_notices()
 sections_follow_the_data()
 curves_and_matrix()
 samples_and_strangers()
+parts_from_several_places()
 if len(sys.argv) > 3:
     codes_of_a_corpus(sys.argv[3])
 print('reports are as they should be')
