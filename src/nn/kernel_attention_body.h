@@ -39,8 +39,7 @@ static void row_put(void *y, tsr_dtype type, size_t at, const float *x, size_t n
     float *f = (float *)y + (type == TSR_F32 ? at : 0);
     uint16_t *h = (uint16_t *)y + (type == TSR_F32 ? 0 : at), last[16];
     for (; i + 16 <= n; i += 16)
-        type == TSR_F32 ? v16_store(f + i, v16_load(x + i))
-                        : v16_store_bf16(h + i, v16_load(x + i));
+        type == TSR_F32 ? v16_store(f + i, v16_load(x + i)) : v16_store_bf16(h + i, v16_load(x + i));
     if (i == n)
         return;
     if (type == TSR_F32) {
@@ -101,8 +100,7 @@ static void scale_row(float *x, size_t n, float c)
         v16_store(x + i, v16_mul(v16_load(x + i), k));
 }
 
-#ifndef TSR_KERNELS_TILES /* else kernel_tiles_body.h and kernel_tiles_grad_body.h have their own  \
-                           */
+#ifndef TSR_KERNELS_TILES /* else kernel_tiles_body.h and kernel_tiles_grad_body.h have their own */
 /* x [nk, width] as rows of `pad` floats, and turned: t [width, nk padded]. Either may be NULL. */
 static void head_load(const tsr_head *h, const void *x, tsr_dtype type, size_t x_row, float *rows,
                       float *t)
@@ -139,28 +137,12 @@ static void attend_block(const tsr_head *h, const tsr_head_span *x, const attend
     float inverse[QUERY_BLOCK];
     for (size_t i = 0; i < n; i++)
         row_get(r->q + i * pad, h->q, h->q_type, (x->q + i0 + i) * h->q_row, h->width, pad);
-    product(&(tsr_product){.m = n,
-                           .n = keys,
-                           .k = h->width,
-                           .a = r->q,
-                           .a_row = pad,
-                           .a_col = 1,
-                           .b = r->kt,
-                           .b_row = np,
-                           .c = r->s,
-                           .c_row = np});
+    product(&(tsr_product){.m = n, .n = keys, .k = h->width, .a = r->q, .a_row = pad, .a_col = 1,
+                           .b = r->kt, .b_row = np, .c = r->s, .c_row = np});
     for (size_t i = 0; i < n; i++)
         inverse[i] = softmax_from(r->s + i * np, x->k, visible(x, i0 + i), up16(keys), h->scale);
-    product(&(tsr_product){.m = n,
-                           .n = h->width,
-                           .k = keys,
-                           .a = r->s,
-                           .a_row = np,
-                           .a_col = 1,
-                           .b = r->v,
-                           .b_row = pad,
-                           .c = r->o,
-                           .c_row = pad});
+    product(&(tsr_product){.m = n, .n = h->width, .k = keys, .a = r->s, .a_row = np, .a_col = 1,
+                           .b = r->v, .b_row = pad, .c = r->o, .c_row = pad});
     for (size_t i = 0; i < n; i++) {
         scale_row(r->o + i * pad, pad, inverse[i]);
         row_put(h->o, h->o_type, (x->q + i0 + i) * h->o_row, r->o + i * pad, h->width);
@@ -171,8 +153,8 @@ static void attend_block(const tsr_head *h, const tsr_head_span *x, const attend
 static void attend_one(const tsr_head *h, float *s)
 {
     const tsr_head_span *x = h->spans;
-    const float *k = (const float *)h->k + x->k * h->k_row,
-                *v = (const float *)h->v + x->k * h->v_row;
+    const float *k = (const float *)h->k + x->k * h->k_row;
+    const float *v = (const float *)h->v + x->k * h->v_row;
     size_t pad = up16(h->width), seen = visible(x, 0);
     float q[TSR_HEAD_WIDTH], o[TSR_HEAD_WIDTH] = {0};
     row_get(q, h->q, h->q_type, x->q * h->q_row, h->width, pad);
@@ -238,16 +220,8 @@ static void grad_block(const tsr_head *h, const tsr_head_span *x, const grad_roo
         row_get(r->q + i * pad, h->q, h->q_type, (row + i) * h->q_row, h->width, pad);
         row_get(r->go + i * pad, h->go, h->go_type, (row + i) * h->go_row, h->width, pad);
     }
-    tsr_product s = {.m = n,
-                     .n = keys,
-                     .k = h->width,
-                     .a = r->q,
-                     .a_row = pad,
-                     .a_col = 1,
-                     .b = r->kt,
-                     .b_row = np,
-                     .c = r->p,
-                     .c_row = np};
+    tsr_product s = {.m = n, .n = keys, .k = h->width, .a = r->q, .a_row = pad, .a_col = 1,
+                     .b = r->kt, .b_row = np, .c = r->p, .c_row = np};
     product(&s);
     s.a = r->go, s.b = r->vt, s.c = r->gp;
     product(&s);
@@ -257,27 +231,10 @@ static void grad_block(const tsr_head *h, const tsr_head_span *x, const grad_roo
         scale_row(p, up16(keys), inverse);
         softmax_grad_row(r->gp + i * np, p, up16(keys), h->scale);
     }
-    product(&(tsr_product){.m = n,
-                           .n = h->width,
-                           .k = keys,
-                           .a = r->gp,
-                           .a_row = np,
-                           .a_col = 1,
-                           .b = r->k,
-                           .b_row = pad,
-                           .c = r->gq,
-                           .c_row = pad});
-    tsr_product t = {.m = keys,
-                     .n = h->width,
-                     .k = n,
-                     .a = r->gp,
-                     .a_row = 1,
-                     .a_col = np,
-                     .b = r->q,
-                     .b_row = pad,
-                     .c = r->gk,
-                     .c_row = pad,
-                     .accumulate = 1};
+    product(&(tsr_product){.m = n, .n = h->width, .k = keys, .a = r->gp, .a_row = np, .a_col = 1,
+                           .b = r->k, .b_row = pad, .c = r->gq, .c_row = pad});
+    tsr_product t = {.m = keys, .n = h->width, .k = n, .a = r->gp, .a_row = 1, .a_col = np,
+                     .b = r->q, .b_row = pad, .c = r->gk, .c_row = pad, .accumulate = 1};
     product(&t);
     t.a = r->p, t.b = r->go, t.c = r->gv;
     product(&t);

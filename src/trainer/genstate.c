@@ -156,6 +156,7 @@ static tsr_status need_cache(tsr_generator *g, const tsr_fmnet_spec *need, size_
         larger |= tsr_grow_to(&h->in_of[m], need->in_of[m]);
     if (!larger)
         return TSR_OK;
+    tsr_least_room(g->mods, &h->in_rows, h->in_of);
     tsr_fmcache_destroy(g->cache);
     g->cache = NULL;
     return tsr_fmcache_create(g->model, h, &g->cache);

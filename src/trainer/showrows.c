@@ -91,15 +91,14 @@ int tsr_grow_to(size_t *have, size_t need)
     return larger;
 }
 
-/* A net wants room for at least one row of input. */
-static void least_room(const tsr_mods *mods, tsr_fmnet_spec *s)
+void tsr_least_room(const tsr_mods *mods, size_t *in_rows, size_t *in_of)
 {
-    if (s->in_rows > 0)
+    if (*in_rows > 0)
         return;
-    s->in_rows = 1;
+    *in_rows = 1;
     for (size_t m = 0; m < mods->count; m++)
         if (mods->items[m].input) {
-            s->in_of[m] = 1;
+            in_of[m] = 1;
             return;
         }
 }
@@ -118,7 +117,7 @@ tsr_status tsr_net_room_net(tsr_net_room *r, const tsr_fmnet_spec *need)
     }
     if (!larger)
         return TSR_OK;
-    least_room(mods, h);
+    tsr_least_room(mods, &h->in_rows, h->in_of);
     tsr_fmnet_destroy(r->net);
     r->net = NULL;
     return tsr_fmnet_create(r->model, h, &r->net);

@@ -37,6 +37,9 @@ typedef struct tsr_net_room {
 /* *have = max(*have, need); 1 when that changed it. */
 int tsr_grow_to(size_t *have, size_t need);
 
+/* Nets want room for at least one row of input: make it so where nothing is given. */
+void tsr_least_room(const tsr_mods *mods, size_t *in_rows, size_t *in_of);
+
 /* Make sure that the net holds `need`, or the examples n of this many rows. A larger one replaces
  * what there was. Errors: those of tsr_fmnet_create, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_net_room_net(tsr_net_room *r, const tsr_fmnet_spec *need);

@@ -19,10 +19,9 @@ static tsr_fm *model_of(int biased, int shared)
 
 static tsr_fmcache *cache_of(tsr_fm *m, size_t passes, tsr_precision precision)
 {
-    tsr_fmnet_spec s =
-        fmtest_spec(tsr_fm_get_config(m), TSR_FMNET_LOGITS, TSR_PRECISION_FP32, passes);
+    tsr_fmnet_spec s = fmtest_spec(tsr_fm_get_config(m), TSR_FMNET_LOGITS, precision, passes);
     tsr_fmcache_spec spec = {
-        .precision = TSR_PRECISION_FP32, .passes = passes, .in_rows = s.in_rows, .longest = LENGTH};
+        .precision = precision, .passes = passes, .in_rows = s.in_rows, .longest = LENGTH};
     tsr_fmcache *c;
     memcpy(spec.in_of, s.in_of, sizeof spec.in_of);
     assert_ok(tsr_fmcache_create(m, &spec, &c));

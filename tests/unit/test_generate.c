@@ -307,6 +307,26 @@ static void one_step_is_one_pass(void **state)
     tsr_fm_destroy(m);
 }
 
+/* No row of input at all: attention to the context gives 0. */
+static void something_comes_from_nothing(void **state)
+{
+    (void)state;
+    tsr_fm *m = model_of(0);
+    const tsr_mods *mods = &tsr_fm_get_config(m)->mods;
+    static result r;
+    given g;
+    make_given(&g, mods, 0);
+    for (size_t k = 0; k < 2; k++) {
+        tsr_target t = tsr_target_defaults(mods, k ? DEPTH : CAPTION);
+        tsr_generator_spec spec = {.chain = &t, .n_chain = 1, .no_sentinel = 1};
+        t.steps = 1;
+        t.temperature = 3.0;
+        run(m, &spec, &g, SAMPLES, &r);
+        assert_memory_not_equal(r.ids[0], r.ids[1], sizeof r.ids[0]);
+    }
+    tsr_fm_destroy(m);
+}
+
 static void refuses_what_cannot_be(void **state)
 {
     (void)state;
@@ -459,6 +479,7 @@ int main(void)
         cmocka_unit_test(guidance_meets_its_ends),
         cmocka_unit_test(finished_targets_are_conditions),
         cmocka_unit_test(one_step_is_one_pass),
+        cmocka_unit_test(something_comes_from_nothing),
         cmocka_unit_test(refuses_what_cannot_be),
         cmocka_unit_test(a_learned_rule_is_followed),
     };
