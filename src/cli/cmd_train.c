@@ -74,6 +74,8 @@ static void print_plan(const json_t *plan)
     print_short("memory", number(plan, "memory_bytes"), "bytes");
     print_short("samples", number(plan, "samples"), "");
     print_short("steps", number(plan, "steps"), "");
+    printf("  %-22s %.4g after %.0f steps of warm-up\n", "learning rate", number(plan, "lr"),
+           number(plan, "warmup_steps"));
     printf("  %-22s %.3g s (%s)\n", "time of a step", number(plan, "seconds_per_step"),
            json_is_true(json_object_get(plan, "timed")) ? "measured"
                                                         : "guessed from the matrix rate");

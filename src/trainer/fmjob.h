@@ -51,7 +51,7 @@ typedef struct tsr_fmjob {
     uint64_t tokens, logged_tokens; /* rows of this process */
     double last_loss, last_val;     /* NAN: none yet */
     uint64_t kept_step;             /* of the last checkpoint; 0: none */
-    uint64_t warned_bad;
+    uint64_t counted_bad;           /* of the loader's count */
 } tsr_fmjob;
 
 /* --- fmrecipe.c --- */

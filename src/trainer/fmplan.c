@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRIAL_STEPS   3    /* timed after one that is not */
-#define TRIAL_SECONDS 10.0 /* a step expected to take longer is not tried */
-#define USUAL_SHARE   0.4  /* of the matrix rate, where nothing was timed */
+#define TRIAL_STEPS   3   /* timed after one that is not */
+#define TRIAL_SECONDS 5.0 /* a step expected to take longer is not tried */
+#define USUAL_SHARE   0.4 /* of the matrix rate, where nothing was timed */
 
 void tsr_fmjob_parameters(const tsr_fm *m, uint64_t *blocks, uint64_t *embeddings)
 {
@@ -36,12 +36,15 @@ static tsr_status trial(tsr_fmjob *j, double *seconds, tsr_fmtrain_report *sum)
     double started = 0;
     *sum = (tsr_fmtrain_report){0};
     for (uint64_t b = 0; b <= TRIAL_STEPS; b++) {
-        const tsr_example *const *examples;
         tsr_fmtrain_report r;
-        size_t n;
-        TSR_TRY(tsr_job_check(j->job));
-        TSR_TRY(tsr_loader_batch(j->loader, b, &examples, &n));
-        TSR_TRY(tsr_fmtrain_step(j->trainer, examples, n, &r));
+        for (uint64_t k = 0; k < j->train.accumulate; k++) {
+            const tsr_example *const *examples;
+            size_t n;
+            TSR_TRY(tsr_job_check(j->job));
+            TSR_TRY(tsr_loader_batch(j->loader, b * j->train.accumulate + k, &examples, &n));
+            TSR_TRY(tsr_fmtrain_micro(j->trainer, examples, n));
+        }
+        TSR_TRY(tsr_fmtrain_update(j->trainer, &r));
         if (b == 0)
             started = tsr_now_s();
         else
@@ -94,15 +97,16 @@ tsr_status tsr_fmjob_plan(tsr_fmjob *j, json_t **out)
     }
     TSR_TRY(modalities(j, &mods));
     json_t *v = json_pack(
-        "{s{sI sI} sI s{sI sI sI sI} sf sf sf sf sf sf sf sb sI sf so}", "parameters", "blocks",
-        (json_int_t)blocks, "embeddings", (json_int_t)embeddings, "steps", (json_int_t)j->steps,
-        "batch", "samples", (json_int_t)j->samples, "accumulate", (json_int_t)j->train.accumulate,
-        "inputs", (json_int_t)j->train.in_rows, "targets", (json_int_t)j->train.out_rows,
-        "tokens_per_step", rows, "flops_per_step", flops, "flops_per_token",
-        rows > 0 ? flops / rows : 0, "weight_bytes", (double)cost.weight_bytes, "memory_bytes",
-        bytes, "seconds_per_step", seconds, "seconds", seconds * (double)j->steps, "timed", timed,
-        "samples", (json_int_t)tsr_loader_samples(j->loader), "matrix_rate", rate, "modalities",
-        mods);
+        "{s{sI sI} sI sI sf s{sI sI sI sI} sf sf sf sf sf sf sf sb sI sf so}", "parameters",
+        "blocks", (json_int_t)blocks, "embeddings", (json_int_t)embeddings, "steps",
+        (json_int_t)j->steps, "warmup_steps", (json_int_t)j->train.rate.warmup, "lr",
+        j->train.rate.peak, "batch", "samples", (json_int_t)j->samples, "accumulate",
+        (json_int_t)j->train.accumulate, "inputs", (json_int_t)j->train.in_rows, "targets",
+        (json_int_t)j->train.out_rows, "tokens_per_step", rows, "flops_per_step", flops,
+        "flops_per_token", rows > 0 ? flops / rows : 0, "weight_bytes", (double)cost.weight_bytes,
+        "memory_bytes", bytes, "seconds_per_step", seconds, "seconds", seconds * (double)j->steps,
+        "timed", timed, "samples", (json_int_t)tsr_loader_samples(j->loader), "matrix_rate", rate,
+        "modalities", mods);
     if (!v)
         TSR_FAIL(TSR_ENOMEM, "no memory for the plan");
     *out = v;

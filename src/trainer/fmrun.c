@@ -22,19 +22,32 @@
 /* --- the folder --------------------------------------------------------------------------------
  */
 
-/* Digest of all that can change the result: not of where it goes. */
+/* The top-level key of a field when it can change the result and was not met before (those of one
+ * key stand together), else NULL: where the output goes and what else is written does not matter.
+ */
+static const char *hashed_key(size_t i, char key[64])
+{
+    const char *path = tsr_fmrun_fields[i].path, *before = i ? tsr_fmrun_fields[i - 1].path : "";
+    size_t n = strcspn(path, ".");
+    if (n >= 64 || (strcspn(before, ".") == n && strncmp(path, before, n) == 0))
+        return NULL;
+    memcpy(key, path, n);
+    key[n] = '\0';
+    return strcmp(key, "output") != 0 && strcmp(key, "tensorboard") != 0 ? key : NULL;
+}
+
 static tsr_status hash_recipe(tsr_fmjob *j)
 {
-    static const char *const keys[] = {"start_from", "model", "data", "mask",
-                                       "validation", "limit", "train"};
-    char *text;
+    char *text, key[64];
     json_t *all = json_object();
     tsr_status st = TSR_OK;
     if (!all)
         TSR_FAIL(TSR_ENOMEM, "out of memory");
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && st == TSR_OK; i++) {
-        json_t *v = (json_t *)tsr_recipe_get(j->recipe, keys[i]);
-        st = tsr_json_set(all, keys[i], v ? json_incref(v) : json_null());
+    for (size_t i = 0; i < tsr_fmrun_n_fields && st == TSR_OK; i++) {
+        if (!hashed_key(i, key))
+            continue;
+        json_t *v = (json_t *)tsr_recipe_get(j->recipe, key);
+        st = tsr_json_set(all, key, v ? json_incref(v) : json_null());
     }
     if (st == TSR_OK)
         st = tsr_json_text(all, 0, &text);
@@ -196,7 +209,7 @@ static tsr_status open_loaders(tsr_fmjob *j)
         .feeds = j->set.feeds,
         .n_feeds = j->set.n_feeds,
         .seed = j->seed,
-        .batch = j->samples,
+        .batch = j->train.batch,
         .ahead = (size_t)tsr_recipe_int(j->recipe, "train.ahead", 2),
         .limit = (uint64_t)tsr_recipe_int(j->recipe, "limit", 0),
     };
@@ -206,7 +219,6 @@ static tsr_status open_loaders(tsr_fmjob *j)
         const tsr_valset *v = &j->set.vals[i];
         spec.feeds = v->feeds;
         spec.n_feeds = v->n_feeds;
-        spec.batch = j->train.batch;
         spec.ahead = 1;
         spec.limit = v->samples;
         spec.in_order = 1;
@@ -296,16 +308,15 @@ static tsr_status data_to_json(const tsr_fmjob *j, json_t **out)
 static tsr_status make_state(const tsr_fmjob *j, json_t **out)
 {
     char text[TSR_DIGEST_CHARS];
-    const char *why;
     json_t *window = NULL, *data = NULL, *v;
     tsr_status st = TSR_OK;
     tsr_digest_text(j->digest, text);
     TSR_GO(tsr_fmwindow_to_json(j, &window));
     TSR_GO(data_to_json(j, &data));
-    v = json_pack(
-        "{ss sI sI sI sI sO sO}", "recipe", text, "metrics_bytes", (json_int_t)ftello(j->metrics),
-        "inputs", (json_int_t)j->inputs, "targets", (json_int_t)j->targets, "bad",
-        (json_int_t)(j->bad + tsr_loader_bad(j->loader, &why)), "window", window, "data", data);
+    v = json_pack("{ss sI sI sI sI sO sO}", "recipe", text, "metrics_bytes",
+                  (json_int_t)ftello(j->metrics), "inputs", (json_int_t)j->inputs, "targets",
+                  (json_int_t)j->targets, "bad", (json_int_t)j->bad, "window", window, "data",
+                  data);
     if (!v)
         TSR_GOFAIL(TSR_ENOMEM, "no memory for a checkpoint");
     *out = v;
@@ -417,31 +428,47 @@ static tsr_status resume(tsr_fmjob *j)
 /* --- the loop ----------------------------------------------------------------------------------
  */
 
-static void warn_of_bad(tsr_fmjob *j)
+/* Samples that could not be used, once the step that met them is done. */
+static void count_bad(tsr_fmjob *j)
 {
     const char *why;
-    uint64_t bad = tsr_loader_bad(j->loader, &why);
-    if (bad != j->warned_bad)
+    uint64_t bad = tsr_loader_bad(j->loader, &why), before = j->counted_bad;
+    j->bad += bad - before;
+    j->counted_bad = bad;
+    if (bad != before)
         tsr_job_warn(j->job, "%llu samples could not be used and were replaced; the last: %s",
-                     (unsigned long long)(j->bad + bad), why);
-    j->warned_bad = bad;
+                     (unsigned long long)j->bad, why);
 }
 
+/* A step; a stop between its micro-batches leaves the run as it was before it. */
 static tsr_status one_step(tsr_fmjob *j)
 {
-    const tsr_example *const *examples;
     tsr_fmtrain_report r;
     uint64_t step = tsr_fmtrain_steps(j->trainer);
-    size_t n;
     uint64_t every = (uint64_t)tsr_recipe_int(j->recipe, "train.log_every", 20);
-    TSR_TRY(tsr_loader_batch(j->loader, step, &examples, &n));
-    warn_of_bad(j);
-    tsr_status st = tsr_fmtrain_step(j->trainer, examples, n, &r);
+    tsr_status st = TSR_OK;
+    for (uint64_t k = 0; k < j->train.accumulate && st == TSR_OK; k++) {
+        const tsr_example *const *examples;
+        size_t n;
+        TSR_TRY(k ? tsr_job_check(j->job) : TSR_OK);
+        TSR_TRY(tsr_loader_batch(j->loader, step * j->train.accumulate + k, &examples, &n));
+        st = tsr_fmtrain_micro(j->trainer, examples, n);
+    }
+    if (st == TSR_OK)
+        st = tsr_fmtrain_update(j->trainer, &r);
     if (st == TSR_ENUMERIC && j->kept_step)
         return tsr_context(st, "the checkpoint of step %llu stays",
                            (unsigned long long)j->kept_step);
     TSR_TRY(st);
+    count_bad(j);
     return tsr_fmjob_log(j, &r, (step + 1) % every == 0 || step + 1 == j->steps);
+}
+
+static tsr_status stopped(tsr_fmjob *j)
+{
+    TSR_TRY(save(j));
+    TSR_FAIL(TSR_ECANCEL, "stopped at step %llu of %llu; the same command goes on from there",
+             (unsigned long long)tsr_fmtrain_steps(j->trainer), (unsigned long long)j->steps);
 }
 
 static tsr_status loop(tsr_fmjob *j)
@@ -451,13 +478,12 @@ static tsr_status loop(tsr_fmjob *j)
     uint64_t save_every = (uint64_t)tsr_recipe_int(r, "train.checkpoint_every", 500);
     double minutes = tsr_recipe_number(r, "train.checkpoint_minutes", 0), saved_s = tsr_now_s();
     for (uint64_t done = tsr_fmtrain_steps(j->trainer); done < j->steps;) {
-        tsr_status stop = tsr_job_check(j->job);
-        if (stop != TSR_OK) {
-            TSR_TRY(save(j));
-            TSR_FAIL(stop, "stopped at step %llu of %llu; the same command goes on from there",
-                     (unsigned long long)done, (unsigned long long)j->steps);
-        }
-        TSR_TRY(one_step(j));
+        tsr_status st = tsr_job_check(j->job);
+        if (st == TSR_OK)
+            st = one_step(j);
+        if (st == TSR_ECANCEL)
+            return stopped(j);
+        TSR_TRY(st);
         done = tsr_fmtrain_steps(j->trainer);
         tsr_fmjob_progress(j);
         if (val_every && done % val_every == 0 && done < j->steps)
@@ -502,7 +528,6 @@ static tsr_status write_model(const tsr_fmjob *j)
 static tsr_status make_report(tsr_fmjob *j, json_t *validation, json_t **out)
 {
     char text[TSR_DIGEST_CHARS];
-    const char *why;
     uint64_t blocks, embeddings;
     double seconds = j->spent_s + j->logged_s - j->started_s;
     tsr_digest_text(j->digest, text);
@@ -511,9 +536,8 @@ static tsr_status make_report(tsr_fmjob *j, json_t *validation, json_t **out)
                           text, "steps", (json_int_t)j->steps, "parameters", "blocks",
                           (json_int_t)blocks, "embeddings", (json_int_t)embeddings, "inputs",
                           (json_int_t)j->inputs, "targets", (json_int_t)j->targets, "samples_bad",
-                          (json_int_t)(j->bad + tsr_loader_bad(j->loader, &why)), "validation",
-                          validation, "train_seconds", seconds, "tokens_per_second",
-                          (double)(j->inputs + j->targets) / (seconds + 1e-9));
+                          (json_int_t)j->bad, "validation", validation, "train_seconds", seconds,
+                          "tokens_per_second", (double)(j->inputs + j->targets) / (seconds + 1e-9));
     if (!v)
         TSR_FAIL(TSR_ENOMEM, "no memory for the report");
     tsr_status st = tsr_json_write(j->report_path, v, 2);

@@ -18,6 +18,10 @@ struct tsr_fmtrain {
     tsr_fmnet *judge; /* losses only */
     uint64_t step;
     uint64_t skipped; /* updates left out in a row */
+    /* the step in the making: */
+    size_t micro;               /* micro-batches so far */
+    double share;               /* sum of their weights */
+    tsr_fmtrain_report pending; /* its loss is not divided by share yet */
 };
 
 /* --- making ------------------------------------------------------------------------------------
@@ -226,45 +230,6 @@ static uint64_t targets_of(const tsr_example *const *examples, size_t n)
     return sum;
 }
 
-/* Losses and gradients of all micro-batches. */
-static tsr_status forward_backward(tsr_fmtrain *t, const tsr_example *const *examples, size_t count,
-                                   tsr_fmtrain_report *r)
-{
-    uint64_t all = targets_of(examples, count);
-    tsr_params_zero_grads(tsr_fm_params(t->m));
-    for (size_t at = 0; at < count; at += t->o.batch) {
-        size_t n = count - at < t->o.batch ? count - at : t->o.batch;
-        double share = (double)n / (double)count;
-        if (t->o.loss == TSR_FM_LOSS_TOKEN)
-            share = all ? (double)targets_of(examples + at, n) / (double)all : 0;
-        TSR_TRY(tsr_fmnet_run(t->net, examples + at, n, share));
-        r->loss += share > 0 ? share * tsr_fmnet_loss(t->net) : 0;
-        collect(t, t->net, r);
-    }
-    return check_loss(t, r);
-}
-
-/* Whether a failure lets the run go on without this update. */
-static int may_skip(tsr_fmtrain *t, tsr_status st)
-{
-    return st == TSR_ENUMERIC && t->o.skip_bad && t->skipped < MAX_SKIPPED;
-}
-
-static tsr_status learn(tsr_fmtrain *t, tsr_fmtrain_report *r)
-{
-    tsr_params *ps = tsr_fm_params(t->m);
-    tsr_adamw opt = t->o.adamw;
-    tsr_status st = tsr_grad_norm(ps, &r->grad_norm);
-    if (st != TSR_OK)
-        return tsr_context(st, "step %llu", (unsigned long long)t->step);
-    if (t->o.skip_above > 0 && r->grad_norm > t->o.skip_above) {
-        r->skipped = 1;
-        return TSR_OK;
-    }
-    opt.lr = r->rate;
-    return tsr_adamw_step(ps, &opt, t->step + 1, tsr_clip_factor(r->grad_norm, t->o.clip));
-}
-
 static tsr_status check_batch(const tsr_fmtrain *t, size_t count, size_t most)
 {
     if (count == 0 || count > most)
@@ -273,30 +238,108 @@ static tsr_status check_batch(const tsr_fmtrain *t, size_t count, size_t most)
     return TSR_OK;
 }
 
-tsr_status tsr_fmtrain_step(tsr_fmtrain *t, const tsr_example *const *examples, size_t count,
-                            tsr_fmtrain_report *r)
+void tsr_fmtrain_drop(tsr_fmtrain *t)
 {
-    tsr_fmtrain_report report = {.step = t->step, .rate = tsr_schedule_at(&t->o.rate, t->step)};
-    TSR_TRY(check_batch(t, count, t->o.batch * t->o.accumulate));
+    t->micro = 0;
+}
+
+/* Gradients of the micro-batches are added with weights that sum up to `share`; the update divides
+ * by it. Full micro-batches have weight 1, for the sake of rounding. */
+static tsr_status forward_backward(tsr_fmtrain *t, const tsr_example *const *examples, size_t count)
+{
+    double share = (double)count / (double)t->o.batch, full;
+    if (t->o.loss == TSR_FM_LOSS_TOKEN) {
+        full = (double)t->o.batch * (double)t->o.out_rows;
+        share = full > 0 ? (double)targets_of(examples, count) / full : 0;
+    }
     TSR_TRY(need_net(t));
+    if (t->micro == 0) {
+        tsr_params_zero_grads(tsr_fm_params(t->m));
+        t->share = 0;
+        t->pending = (tsr_fmtrain_report){.step = t->step};
+    }
+    count_rows(examples, count, &t->pending);
+    TSR_TRY(tsr_fmnet_run(t->net, examples, count, share));
+    t->share += share;
+    t->pending.loss += share > 0 ? share * tsr_fmnet_loss(t->net) : 0;
+    collect(t, t->net, &t->pending);
+    return TSR_OK;
+}
+
+tsr_status tsr_fmtrain_micro(tsr_fmtrain *t, const tsr_example *const *examples, size_t count)
+{
+    TSR_TRY(check_batch(t, count, t->o.batch));
+    if (t->micro == t->o.accumulate)
+        TSR_FAIL(TSR_EARG, "step %llu: more than %zu micro-batches", (unsigned long long)t->step,
+                 t->o.accumulate);
+    tsr_status st = forward_backward(t, examples, count);
+    t->micro = st == TSR_OK ? t->micro + 1 : 0;
+    return st;
+}
+
+/* Whether a failure lets the run go on without this update. */
+static int may_skip(const tsr_fmtrain *t, tsr_status st)
+{
+    return st == TSR_ENUMERIC && t->o.skip_bad && t->skipped < MAX_SKIPPED;
+}
+
+static tsr_status learn(tsr_fmtrain *t, tsr_fmtrain_report *r)
+{
+    tsr_params *ps = tsr_fm_params(t->m);
+    tsr_adamw opt = t->o.adamw;
+    double factor = t->share > 0 ? 1 / t->share : 0;
+    tsr_status st = tsr_grad_norm(ps, &r->grad_norm);
+    if (st != TSR_OK)
+        return tsr_context(st, "step %llu", (unsigned long long)t->step);
+    r->grad_norm *= factor;
+    if (t->o.skip_above > 0 && r->grad_norm > t->o.skip_above) {
+        r->skipped = 1;
+        return TSR_OK;
+    }
+    opt.lr = r->rate;
+    return tsr_adamw_step(ps, &opt, t->step + 1, factor * tsr_clip_factor(r->grad_norm, t->o.clip));
+}
+
+static tsr_status update(tsr_fmtrain *t, tsr_fmtrain_report *r)
+{
     if (t->o.average > 0)
         TSR_TRY(tsr_params_need_averages(tsr_fm_params(t->m)));
-    count_rows(examples, count, &report);
-    tsr_status st = forward_backward(t, examples, count, &report);
+    tsr_status st = check_loss(t, r);
     if (st == TSR_OK)
-        st = learn(t, &report);
+        st = learn(t, r);
     if (may_skip(t, st)) {
-        report.skipped = 1;
-        report.grad_norm = NAN;
+        r->skipped = 1;
+        r->grad_norm = NAN;
         st = TSR_OK;
     }
     TSR_TRY(st);
-    t->skipped = report.skipped ? t->skipped + 1 : 0;
-    if (t->o.average > 0)
-        TSR_TRY(tsr_params_average(tsr_fm_params(t->m), t->o.average));
+    t->skipped = r->skipped ? t->skipped + 1 : 0;
+    return t->o.average > 0 ? tsr_params_average(tsr_fm_params(t->m), t->o.average) : TSR_OK;
+}
+
+tsr_status tsr_fmtrain_update(tsr_fmtrain *t, tsr_fmtrain_report *r)
+{
+    tsr_fmtrain_report report = t->pending;
+    if (t->micro == 0)
+        TSR_FAIL(TSR_EARG, "step %llu: an update without a batch", (unsigned long long)t->step);
+    report.rate = tsr_schedule_at(&t->o.rate, t->step);
+    report.loss = t->share > 0 ? report.loss / t->share : 0;
+    t->micro = 0;
+    TSR_TRY(update(t, &report));
     t->step++;
     *r = report;
     return TSR_OK;
+}
+
+tsr_status tsr_fmtrain_step(tsr_fmtrain *t, const tsr_example *const *examples, size_t count,
+                            tsr_fmtrain_report *r)
+{
+    TSR_TRY(check_batch(t, count, t->o.batch * t->o.accumulate));
+    tsr_fmtrain_drop(t);
+    for (size_t at = 0; at < count; at += t->o.batch)
+        TSR_TRY(
+            tsr_fmtrain_micro(t, examples + at, count - at < t->o.batch ? count - at : t->o.batch));
+    return tsr_fmtrain_update(t, r);
 }
 
 tsr_status tsr_fmtrain_evaluate(tsr_fmtrain *t, const tsr_example *const *examples, size_t count,

@@ -69,6 +69,15 @@ typedef struct tsr_fmtrain_report {
 TSR_USE tsr_status tsr_fmtrain_step(tsr_fmtrain *t, const tsr_example *const *examples,
                                     size_t count, tsr_fmtrain_report *r);
 
+/* The same in pieces, for steps whose examples need not be there at once: micro-batches of 1 to
+ * `batch` examples, at most `accumulate` of them, then the update. A failure, or drop, forgets the
+ * micro-batches since the last update. Errors: those of tsr_fmtrain_step; may be delayed to the
+ * update. */
+TSR_USE tsr_status tsr_fmtrain_micro(tsr_fmtrain *t, const tsr_example *const *examples,
+                                     size_t count);
+TSR_USE tsr_status tsr_fmtrain_update(tsr_fmtrain *t, tsr_fmtrain_report *r);
+void tsr_fmtrain_drop(tsr_fmtrain *t);
+
 /* Losses of count <= batch examples, changing nothing (grad_norm, rate 0). With averaged weights
  * the plain ones are judged, see tsr_fmtrain_swap. */
 TSR_USE tsr_status tsr_fmtrain_evaluate(tsr_fmtrain *t, const tsr_example *const *examples,

@@ -61,7 +61,7 @@ digests calm > "$dir/calm.txt"
 digests killed > "$dir/killed.txt"
 diff "$dir/calm.txt" "$dir/killed.txt"
 [ "$(wc -l < "$dir/calm.txt")" = 4 ]
-[ "$(grep -c validation "$dir/calm/metrics.jsonl")" = 12 ]
+[ "$(grep -c validation "$dir/calm/metrics.jsonl")" = 8 ]
 # A finished run is not repeated.
 touch "$dir/mark"
 run killed 2 > /dev/null
