@@ -7,6 +7,8 @@
 
 #include "base/par.h"
 
+#include <sys/resource.h>
+
 typedef struct settings {
     int json, progress, dry_run, restart, tensorboard;
     long long threads;
@@ -138,12 +140,23 @@ out:
     return st;
 }
 
+/* Samples come from all shards in turn: let their files stay open. */
+static void allow_files(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return;
+    r.rlim_cur = r.rlim_max;
+    (void)!setrlimit(RLIMIT_NOFILE, &r);
+}
+
 static int run(const void *settings_, int n_operands, char *const *operands)
 {
     const settings *s = settings_;
     size_t bad = 0;
     (void)n_operands;
     tsr_par_set_threads((int)s->threads);
+    allow_files();
     tsr_status st = train(s, operands[0], &bad);
     return tsr_finish_counted(st, bad);
 }

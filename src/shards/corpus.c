@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A corpus opened for reading. Files are opened when needed; at most OPEN_MAX_FILES stay open. */
+ * A corpus opened for reading. Files are opened when needed, and stay open while the process may have
+ * more: opening one takes as long as reading hundreds of rows. */
 #include "shards/corpus.h"
 
 #include "base/file.h"
@@ -9,8 +10,11 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 
-#define OPEN_MAX_FILES 256
+/* Files kept open: a quarter of what the process may open, within these. */
+#define OPEN_LEAST 256
+#define OPEN_MOST  65536
 
 /* One file of the corpus that is open, or was. */
 typedef struct slot {
@@ -23,6 +27,7 @@ struct tsr_corpus {
     char *path;
     tsr_manifest manifest;
     uint64_t *first; /* [n_shards + 1]: first sample of each shard */
+    size_t max_open;
     /* guarded by lock: */
     pthread_mutex_t lock;
     slot *slots; /* [n_shards, n_modalities] */
@@ -32,12 +37,21 @@ struct tsr_corpus {
     int has_keys;
 };
 
+static size_t files_kept(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur / 4 < OPEN_LEAST)
+        return OPEN_LEAST;
+    return r.rlim_cur / 4 < OPEN_MOST ? (size_t)(r.rlim_cur / 4) : OPEN_MOST;
+}
+
 tsr_status tsr_corpus_open(const char *path, tsr_corpus **out)
 {
     tsr_corpus *c;
     size_t n;
     TSR_TRY(tsr_alloc(&c, 1, sizeof *c));
     pthread_mutex_init(&c->lock, NULL);
+    c->max_open = files_kept();
     tsr_status st = TSR_OK;
     TSR_GO(tsr_strdup(&c->path, path));
     TSR_GO(tsr_manifest_read(path, &c->manifest));
@@ -222,7 +236,7 @@ tsr_status tsr_corpus_get_shard(tsr_corpus *c, const char *modality, uint32_t sh
     tsr_status st = TSR_OK;
     pthread_mutex_lock(&c->lock);
     if (!s->shard) {
-        if (c->n_open >= OPEN_MAX_FILES)
+        if (c->n_open >= c->max_open)
             evict(c);
         st = open_slot(c, m, shard, s);
     }
