@@ -55,6 +55,7 @@ train()
     train 3 a -s train.steps=20
     contains "$errors" "$scratch/a: holds the result of another recipe"
     contains "$errors" "--restart"
+    train 3 a -s start.attention=true
     train 0 a -s train.steps=20 --restart
     [ "$(ls "$scratch/a/checkpoints" | tr '\n' ' ')" = "step-000000010.safetensors step-000000020.safetensors " ]
 }
@@ -229,4 +230,22 @@ train()
     flock 8
     train 1 a
     contains "$errors" "another run is writing there"
+}
+
+@test "recipes of the published runs fit a corpus with their modalities" {
+    "$TESSERA_BUILD/write_published" "$scratch/corpus21"
+    local small=(-s model.dim=16 -s model.heads=1 -s model.encoder_depth=1 -s model.decoder_depth=1)
+    # Warm-up of 10 billion tokens: 4,769 steps in both; a batch of 8,192 (4,096): lr 3.2e-3 (1.6e-3).
+    exits 0 "$tessera" train --progress=none -n --json "${small[@]}" \
+        -s "data.cc12m.corpus=$scratch/corpus21" "$TESSERA_SOURCE/recipes/4m-7.yaml"
+    jq -e '.steps == 238419 and .warmup_steps == 4769 and (.lr - 3.2e-3 | fabs) < 1e-9 and
+        .batch == {samples: 8192, accumulate: 64, inputs: 128, targets: 128} and
+        ([.modalities[] | select(.input)] | length) == 8 and
+        ([.modalities[] | select(.output)] | length) == 7' <<<"$output"
+    exits 0 "$tessera" train --progress=none -n --json "${small[@]}" \
+        -s "data.cc12m.corpus=$scratch/corpus21" "$TESSERA_SOURCE/recipes/4m-21.yaml"
+    jq -e '.steps == 238419 and .warmup_steps == 4769 and (.lr - 1.6e-3 | fabs) < 1e-9 and
+        .batch == {samples: 4096, accumulate: 64, inputs: 256, targets: 256} and
+        ([.modalities[] | select(.input)] | length) == 18 and
+        ([.modalities[] | select(.output)] | length) == 17' <<<"$output"
 }
