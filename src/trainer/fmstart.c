@@ -99,9 +99,12 @@ static void align_attention(tsr_fm *m)
         tsr_param *qkv = layer_weight(m, "encoder", i, "attn.qkv");
         copy_queries(qkv, qkv, c->dim);
     }
-    for (size_t i = 0; i < c->decoder_depth; i++)
+    for (size_t i = 0; i < c->decoder_depth; i++) {
+        tsr_param *qkv = layer_weight(m, "decoder", i, "self_attn.qkv");
+        copy_queries(qkv, qkv, c->dim);
         copy_queries(layer_weight(m, "decoder", i, "cross_attn.q"),
                      layer_weight(m, "decoder", i, "cross_attn.kv"), 0);
+    }
 }
 
 /* --- token embeddings --- */

@@ -11,9 +11,9 @@ typedef struct tsr_fm_start {
     /* Positions of all grids on one scale, so that the same place of two grids of different size
      * has nearly the same address. (Published: each grid counts its own places.) */
     int places;
-    /* Keys begin as copies of queries in encoder self-attention and in cross-attention: what is
-     * alike, the same place above all, attends to each other before anything was learnt. Source
-     * Trockman and Kolter 2023, "Mimetic Initialization of Self-Attention Layers",
+    /* Keys begin as copies of queries in all attention: what is alike, the same place above all,
+     * attends to each other before anything was learnt.
+     * Source   Trockman and Kolter 2023, "Mimetic Initialization of Self-Attention Layers",
      *          arXiv:2305.09828. */
     int attention;
     /* Standard deviation of the encoder's token embeddings; 0: 0.02 as published, where addresses
