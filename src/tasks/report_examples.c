@@ -181,6 +181,11 @@ static void put_results(tsr_html *h, tsr_report_data *d, const json_t *example, 
         p->more = figure(example, results[i].key, text);
         if (p->value && !json_is_null(p->value))
             put_place(h, d, p);
+        else if (p->more) /* judged, but there was nothing to write */
+            tsr_html_f(h,
+                       "<div><h4>%s</h4><p class=\"none\">malformed, counts as the worst</p>"
+                       "<small>%s</small></div>",
+                       p->view.label, p->more);
     }
     tsr_html_raw(h, "</div>");
 }

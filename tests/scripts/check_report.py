@@ -229,7 +229,8 @@ def examples(folder):
          'inputs': {'rgb': 'x/rgb.ppm'}, 'truth': 'x/depth.npy', 'model': 'x/depth.npy',
          'figures': {'model': 0.5}},
         {'from': ['rgb'], 'to': 'det', 'kinds': {'rgb': 'image', 'det': 'boxes'},
-         'inputs': {'rgb': 'x/rgb.ppm'}, 'model': boxes},
+         'inputs': {'rgb': 'x/rgb.ppm'}, 'model': boxes, 'metric': 'iou',
+         'figures': {'model': 0.25, 'no_input': 0}},
         {'from': 'audio', 'to': 'caption', 'inputs': {'audio': 'x/sound.wav'},
          'truth': 'x/caption.txt', 'model': 'x/torn.ppm', 'no_input': '../../etc/passwd',
          'wrong_input': '/etc/passwd'},
@@ -277,7 +278,8 @@ def samples_and_strangers():
             sizes.append('sound')
     assert sizes.count((16, 12)) == 6, sizes
     assert sizes.count((384, 9)) == 1 and sizes.count('sound') == 1, sizes
-    for text in ('1.0 to 20 m', 'n', '12', 'cannot be shown'):
+    for text in ('1.0 to 20 m', 'n', '12', 'cannot be shown', 'IoU of boxes 25.0 %',
+                 'malformed, counts as the worst'):
         assert text in page.text, text
     again, _ = report(folder, '--title', HOSTILE, '--samples', '0')
     assert 'examples' not in again.sections
