@@ -70,6 +70,24 @@ static tsr_status settle_decoder(tsr_vqvae *m)
     return TSR_OK;
 }
 
+static const char *decoder_name(const tsr_vqvae *m)
+{
+    if (!m->info.has_decoder)
+        return "none";
+    if (m->diff.kind)
+        return m->diff.kind == TSR_DIFFNET_UNET ? "UNet diffusion" : "UViT diffusion";
+    return m->dec.kind == TSR_NET_VIT ? "ViT" : "MLP";
+}
+
+/* Steps of the reference's demonstration: 10 for edges, 25 for what has more to it. */
+static size_t default_steps(const tsr_vqvae *m)
+{
+    size_t steps = m->diff.kind == TSR_DIFFNET_UVIT && m->diff.channels == 1 ? 10 : 25;
+    if (!m->diff.kind)
+        return 0;
+    return steps < m->config.num_train_timesteps ? steps : m->config.num_train_timesteps;
+}
+
 static void fill_info(tsr_vqvae *m)
 {
     const tsr_vqvae_config *c = &m->config;
@@ -79,7 +97,7 @@ static void fill_info(tsr_vqvae *m)
         .labels = c->n_labels,
         .out_channels = c->n_labels ? c->n_labels : c->n_channels,
         .patch = m->enc.patch,
-        .patch_dec = m->info.has_decoder ? m->dec.patch : 0,
+        .patch_dec = m->info.has_decoder && !m->diff.kind ? m->dec.patch : 0,
         .height = vector ? 1 : m->enc.grid_h * m->enc.patch,
         .width = vector ? 1 : m->enc.grid_w * m->enc.patch,
         .heads = m->q->heads,
@@ -87,6 +105,8 @@ static void fill_info(tsr_vqvae *m)
         .code_width = m->q->width,
         .quantizer = m->q->kind->name,
         .has_decoder = m->info.has_decoder,
+        .decoder = decoder_name(m),
+        .steps = default_steps(m),
         .is_vector = vector,
         .values = tsr_params_values(m->ps, 0),
     };
@@ -132,7 +152,9 @@ static tsr_status make_tensors(tsr_vqvae *m, uint64_t seed, int fill, size_t bud
     TSR_TRY(kind->declare(c, m->ps));
     if (fill)
         TSR_TRY(kind->init(c, m->ps, seed));
-    if (m->info.has_decoder) {
+    if (m->diff.kind) {
+        tsr_diffnet_make(&w, &m->diff);
+    } else if (m->info.has_decoder) {
         make_net(&w, &m->dec, 1);
         make_projection(&w, "post_quant_proj", m->dec.dim, c->latent_dim);
     }
@@ -185,10 +207,18 @@ static int is_diffusion(const tsr_safetensors *f)
 {
     for (size_t i = 0; i < tsr_safetensors_count(f); i++) {
         const char *name = tsr_safetensors_at(f, i)->name;
-        if (tsr_starts_with(name, "decoder.time_embed") || strstr(name, "controlnet") ||
+        if (tsr_starts_with(name, "decoder.time_embed") ||
             tsr_starts_with(name, "decoder.conv_in"))
             return 1;
     }
+    return 0;
+}
+
+static int is_controlnet(const tsr_safetensors *f)
+{
+    for (size_t i = 0; i < tsr_safetensors_count(f); i++)
+        if (strstr(tsr_safetensors_at(f, i)->name, "controlnet"))
+            return 1;
     return 0;
 }
 
@@ -248,6 +278,20 @@ static tsr_status quantizer_from_file(const tsr_safetensors *f, tsr_vqvae_config
     return TSR_OK;
 }
 
+static tsr_status diffusion_from_file(const tsr_safetensors *f, tsr_vqvae *m)
+{
+    tsr_vqvae_config *c = &m->config;
+    TSR_TRY(tsr_diffnet_from_file(f, c->dec_heads, &m->diff));
+    if (m->diff.channels != c->n_channels || m->diff.cond != c->latent_dim || c->n_labels)
+        TSR_FAIL(TSR_EMISMATCH,
+                 "%s: a diffusion decoder of %zu planes and codes of %zu for an encoder of %zu and %zu",
+                 tsr_safetensors_path(f), m->diff.channels, m->diff.cond, c->n_channels,
+                 c->latent_dim);
+    if (!tsr_vqvae_config_diffuses(c)) /* so that a rewritten file keeps the settings of noise */
+        strcpy(c->dec_type, m->diff.kind == TSR_DIFFNET_UNET ? "unet_patched" : "uvit_b_p4_f16");
+    return TSR_OK;
+}
+
 static tsr_status sizes_from_file(const tsr_safetensors *f, tsr_vqvae *m)
 {
     tsr_vqvae_config *c = &m->config;
@@ -266,6 +310,8 @@ static tsr_status sizes_from_file(const tsr_safetensors *f, tsr_vqvae *m)
     TSR_TRY(quantizer_from_file(f, c));
     if (!m->info.has_decoder)
         return TSR_OK;
+    if (is_diffusion(f))
+        return diffusion_from_file(f, m);
     m->dec = (tsr_net){.prefix = "decoder.",
                        .heads = c->dec_heads,
                        .channels = c->n_labels ? c->n_labels : c->n_channels};
@@ -283,7 +329,7 @@ static void settle_config(tsr_vqvae *m)
         c->patch_proj = 1;
     if (c->patch_proj)
         c->patch_size = m->enc.patch;
-    if (m->info.has_decoder) {
+    if (m->info.has_decoder && !m->diff.kind) {
         c->out_conv = m->dec.out_conv;
         c->patch_size_dec = m->dec.patch == m->enc.patch ? 0 : m->dec.patch;
     }
@@ -328,9 +374,9 @@ tsr_status tsr_vqvae_open(const char *path, unsigned flags, tsr_vqvae **out)
     TSR_GO(tsr_safetensors_open(path, &f));
     TSR_GO(tsr_alloc(&m, 1, sizeof *m));
     m->info.has_decoder = !(flags & TSR_VQVAE_ENCODER_ONLY) && has_decoder(f);
-    if (is_diffusion(f) && !(flags & TSR_VQVAE_ENCODER_ONLY))
+    if (is_controlnet(f) && !(flags & TSR_VQVAE_ENCODER_ONLY))
         TSR_GOFAIL(TSR_EUNSUPPORTED,
-                   "%s: has a diffusion decoder, which is not handled; it can be opened for its "
+                   "%s: has a ControlNet decoder, which is not handled; it can be opened for its "
                    "encoder only",
                    path);
     TSR_GO(load(m, f));
@@ -345,12 +391,25 @@ out:
 /* --- writing -----------------------------------------------------------------------------------
  */
 
+/* A layer of UViT that files have under two names: the other one, or NULL. */
+static const char *other_name(const tsr_vqvae *m, const char *name)
+{
+    static const char *const pairs[][2] = {
+        {"decoder.downsample_mid.conv.weight", "decoder.downsample_mid.Conv2d_0.weight"},
+        {"decoder.downsample_mid.conv.bias", "decoder.downsample_mid.Conv2d_0.bias"}};
+    for (size_t i = 0; i < 4; i++)
+        if (strcmp(pairs[i / 2][i % 2], name) == 0 &&
+            !tsr_params_find(m->ps, pairs[i / 2][1 - i % 2]))
+            return pairs[i / 2][1 - i % 2];
+    return NULL;
+}
+
 static tsr_status write_tensors(const tsr_vqvae *m, const char *path, unsigned flags,
                                 const json_t *metadata)
 {
     size_t n = tsr_params_count(m->ps), count = 0;
     tsr_stored *items;
-    TSR_TRY(tsr_alloc(&items, n, sizeof *items));
+    TSR_TRY(tsr_alloc(&items, 2 * n, sizeof *items));
     for (size_t i = 0; i < n; i++) {
         const tsr_param *p = tsr_params_at(m->ps, i);
         if ((flags & TSR_VQVAE_ENCODER_ONLY) && is_decoder(p->name))
@@ -363,6 +422,11 @@ static tsr_status write_tensors(const tsr_vqvae *m, const char *path, unsigned f
                           .count = p->count,
                           .data = averaged ? p->average : p->value};
         memcpy(t->shape, p->file_shape, sizeof p->file_shape);
+        const char *other = other_name(m, p->name);
+        if (!other)
+            continue;
+        items[count] = *t;
+        items[count++].name = other;
     }
     tsr_status st = tsr_safetensors_write(path, items, count, metadata);
     tsr_free(items);

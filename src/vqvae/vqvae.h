@@ -17,6 +17,7 @@
 #ifndef TSR_VQVAE_VQVAE_H
 #define TSR_VQVAE_VQVAE_H
 
+#include "base/job.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "nn/graph.h"
@@ -41,7 +42,7 @@ TSR_USE tsr_status tsr_vqvae_create(const tsr_vqvae_config *config, uint64_t see
 /* Read a file of ours or of 4M. Sizes come from the tensors' shapes where these tell; all tensors
  * must be there and no others (encoder only: others may start with "decoder." or
  * "post_quant_proj."). A file without decoder opens as encoder only.
- * Errors   TSR_ENOENT, TSR_EFORMAT, TSR_EMISMATCH, TSR_EUNSUPPORTED (diffusion decoders without
+ * Errors   TSR_ENOENT, TSR_EFORMAT, TSR_EMISMATCH, TSR_EUNSUPPORTED (ControlNet decoders without
  *          TSR_VQVAE_ENCODER_ONLY, quantizers we do not have). */
 TSR_USE tsr_status tsr_vqvae_open(const char *path, unsigned flags, tsr_vqvae **out);
 
@@ -63,6 +64,8 @@ typedef struct tsr_vqvae_info {
     size_t code_width;     /* Z */
     const char *quantizer; /* "lucid", "memcodes", "fsq" */
     int has_decoder;
+    const char *decoder;   /* "ViT", "MLP", "UNet diffusion", "UViT diffusion", or "none" */
+    size_t steps;          /* of a diffusion decoder unless others are asked for; else 0 */
     int is_vector; /* bottleneck MLP: height = width = 1 */
     size_t values; /* parameters and buffers */
 } tsr_vqvae_info;
@@ -95,7 +98,7 @@ typedef struct tsr_vqvae_sizes {
     size_t out_height, out_width; /* of the decoder */
     size_t output;     /* out_channels * out_height * out_width floats, 0 without decoder */
     size_t work_bytes; /* of one worker */
-    double encode_flops, decode_flops;
+    double encode_flops, decode_flops; /* diffusion: 0, its network is planned when first used */
 } tsr_vqvae_sizes;
 
 /* Borrowed as long as the plan. */
@@ -117,9 +120,30 @@ typedef struct tsr_vqvae_input {
 TSR_USE tsr_status tsr_vqvae_encode(tsr_vqvae_work *w, const tsr_vqvae_input *in, float *latents,
                                     int32_t *ids);
 
-/* output [Cout, H, W] from ids [heads, Nh, Nw]. No squashing or clamping at the end, as in 4M.
+/* output [Cout, H, W] from ids [heads, Nh, Nw]. No squashing or clamping at the end, as in 4M. With a
+ * diffusion decoder: tsr_vqvae_decode_with() and all settings 0.
  * Errors   TSR_EFORMAT for an id outside [0, codes), TSR_EARG when there is no decoder. */
 TSR_USE tsr_status tsr_vqvae_decode(tsr_vqvae_work *w, const int32_t *ids, float *output);
+
+/* How a diffusion decoder works. 0 and NULL everywhere: its usual way. Other decoders look at none of
+ * this. The picture depends on these settings, the ids and the model: not on threads, nor on what else
+ * was decoded. */
+typedef struct tsr_vqvae_decoding {
+    size_t steps;          /* 0: info.steps; at most the model's num_train_timesteps */
+    uint64_t seed, sample; /* which noise: each pair has its own */
+    const char *sampler;   /* "ddim" (NULL), "ddpm", "pndm" (12 calls more than steps, less 3), "plms" */
+    float eta;             /* DDIM: 0 adds no noise on the way, 1 as much as DDPM */
+    float guidance;        /* g of u + g (c - u), u the answer without codes: 0 and 1 do without u */
+    int compatible;        /* visit the steps the reference visits also where it miscounts them */
+    const tsr_job *job;    /* is told of each step and may stop the work (TSR_ECANCEL) */
+    const float *start;    /* [Cout, H, W] instead of the first noise */
+} tsr_vqvae_decoding;
+
+/* The same with settings.
+ * Errors   also TSR_EARG for settings that cannot be, TSR_EUNSUPPORTED for a sampler that the model's
+ *          schedule does not allow, TSR_ENUMERIC when the result is not finite, TSR_ECANCEL. */
+TSR_USE tsr_status tsr_vqvae_decode_with(tsr_vqvae_work *w, const int32_t *ids,
+                                         const tsr_vqvae_decoding *how, float *output);
 
 /* Code vectors of ids [heads, Nh, Nw] as [Nh * Nw, Z]: what the decoder starts from. */
 TSR_USE tsr_status tsr_vqvae_lookup(tsr_vqvae_work *w, const int32_t *ids, float *vectors);

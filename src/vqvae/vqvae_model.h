@@ -3,6 +3,7 @@
 #ifndef TSR_VQVAE_VQVAE_MODEL_H
 #define TSR_VQVAE_VQVAE_MODEL_H
 
+#include "vqvae/diffnet.h"
 #include "vqvae/net.h"
 #include "vqvae/quantizer.h"
 #include "vqvae/vqvae.h"
@@ -11,6 +12,7 @@ struct tsr_vqvae {
     tsr_vqvae_config config;
     tsr_vqvae_info info;
     tsr_net enc, dec;
+    tsr_diffnet diff; /* instead of dec, unless its kind is TSR_DIFFNET_NONE */
     tsr_params *ps;
     tsr_quantizer *q;
     json_t *metadata; /* strings of the file; empty for a new model */

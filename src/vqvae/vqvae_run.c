@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "nn/layers.h"
 #include "nn/ops.h"
+#include "vqvae/diffdecode.h"
 #include "vqvae/vqvae_model.h"
 
 #include <math.h>
@@ -16,12 +17,14 @@ struct tsr_vqvae_plan {
     const tsr_vqvae *m;
     tsr_vqvae_sizes sizes;
     tsr_graph *enc, *dec;
+    tsr_diffuser *diff; /* instead of dec */
     tsr_value in, latents, vectors, out;
 };
 
 struct tsr_vqvae_work {
     const tsr_vqvae_plan *plan;
     tsr_exec *enc, *dec;
+    tsr_diffuse_work *diff;
     float *scratch; /* [N, Z] */
 };
 
@@ -96,8 +99,8 @@ static void fill_sizes(tsr_vqvae_plan *p, size_t height, size_t width)
     s->ids = s->grid_height * s->grid_width * m->info.heads;
     if (!m->info.has_decoder)
         return;
-    s->out_height = s->grid_height * m->dec.patch;
-    s->out_width = s->grid_width * m->dec.patch;
+    s->out_height = m->diff.kind ? height : s->grid_height * m->dec.patch;
+    s->out_width = m->diff.kind ? width : s->grid_width * m->dec.patch;
     s->output = m->info.out_channels * s->out_height * s->out_width;
 }
 
@@ -140,7 +143,9 @@ tsr_status tsr_vqvae_plan_create(const tsr_vqvae *m, size_t height, size_t width
     p->m = m;
     fill_sizes(p, height, width);
     TSR_GO(plan_encoder(p, precision));
-    if (m->info.has_decoder)
+    if (m->diff.kind)
+        TSR_GO(tsr_diffuser_create(m, &p->sizes, precision, &p->diff));
+    else if (m->info.has_decoder)
         TSR_GO(plan_decoder(p, precision));
     p->sizes.work_bytes += p->sizes.latents * sizeof(float);
     *out = p;
@@ -156,6 +161,7 @@ void tsr_vqvae_plan_destroy(tsr_vqvae_plan *p)
         return;
     tsr_graph_destroy(p->enc);
     tsr_graph_destroy(p->dec);
+    tsr_diffuser_destroy(p->diff);
     tsr_free(p);
 }
 
@@ -177,6 +183,8 @@ tsr_status tsr_vqvae_work_create(const tsr_vqvae_plan *p, tsr_vqvae_work **out)
     TSR_GO(tsr_exec_create(p->enc, &w->enc));
     if (p->dec)
         TSR_GO(tsr_exec_create(p->dec, &w->dec));
+    if (p->diff)
+        TSR_GO(tsr_diffuse_work_create(p->diff, &w->diff));
     *out = w;
     w = NULL;
 out:
@@ -190,6 +198,7 @@ void tsr_vqvae_work_destroy(tsr_vqvae_work *w)
         return;
     tsr_exec_destroy(w->enc);
     tsr_exec_destroy(w->dec);
+    tsr_diffuse_work_destroy(w->diff);
     tsr_free(w->scratch);
     tsr_free(w);
 }
@@ -255,6 +264,17 @@ tsr_status tsr_vqvae_lookup(tsr_vqvae_work *w, const int32_t *ids, float *vector
 
 tsr_status tsr_vqvae_decode(tsr_vqvae_work *w, const int32_t *ids, float *output)
 {
+    const tsr_vqvae_decoding usual = {0};
+    return tsr_vqvae_decode_with(w, ids, &usual, output);
+}
+
+tsr_status tsr_vqvae_decode_with(tsr_vqvae_work *w, const int32_t *ids,
+                                 const tsr_vqvae_decoding *how, float *output)
+{
+    if (w->diff) {
+        TSR_TRY(tsr_vqvae_lookup(w, ids, w->scratch));
+        return tsr_diffuse(w->diff, w->scratch, how, output);
+    }
     if (!w->dec)
         TSR_FAIL(TSR_EARG, "this model was opened without its decoder");
     TSR_TRY(tsr_vqvae_lookup(w, ids, tsr_exec_input(w->dec, w->plan->vectors)));
