@@ -2,6 +2,9 @@
  * Resizing against Pillow to the last bit; crops and mirrors. */
 #include "testing.h"
 
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
 #include "dsp_testing.h"
 #include "dsp/crop.h"
 #include "dsp/resize.h"
@@ -67,6 +70,58 @@ static void every_filter_agrees_with_pillow(void **state)
         }
     }
     assert_int_equal(wrong, 0);
+}
+
+static size_t random_size(uint32_t *x)
+{
+    uint32_t v = noise(x) >> 8, far = noise(x) >> 8;
+    return 1 + v % (far % 8 == 0 ? 200 : 48);
+}
+
+/* Picture k of a filter, and its new size, as tests/data/dsp/make_resize.py makes them. */
+static uint64_t resize_random(tsr_filter filter, size_t k)
+{
+    tsr_image src, dst;
+    uint32_t x = (uint32_t)(((size_t)filter * 200 + k) * 2654435761u + 99);
+    size_t size[4];
+    for (size_t i = 0; i < 4; i++)
+        size[i] = random_size(&x);
+    assert_ok(tsr_image_init(&src, size[0], size[1], k % 2 ? 3 : 1, TSR_PIXEL_U8));
+    uint8_t *p = src.data;
+    for (size_t i = 0; i < size[0] * size[1] * src.channels; i++) {
+        uint32_t v = noise(&x);
+        p[i] = (uint8_t)(k % 3 == 0   ? v >> 24
+                         : k % 3 == 1 ? (v >> 31) * 255
+                                      : (uint32_t)i * 5 + (v >> 29));
+    }
+    assert_ok(tsr_image_resize(&src, size[2], size[3], filter, TSR_RESIZE16_I32, &dst));
+    uint64_t digest = fnv(dst.data, dst.height * dst.width * dst.channels);
+    tsr_image_clear(&src);
+    tsr_image_clear(&dst);
+    return digest;
+}
+
+/* 200 pictures for each filter, 8-bit grey and RGB. */
+static void random_pictures_agree_with_pillow(void **state)
+{
+    (void)state;
+    char *path, *data;
+    size_t bytes, wrong = 0;
+    assert_ok(tsr_format(&path, "%s/tests/data/dsp/resize.fnv", source_folder()));
+    assert_ok(tsr_file_read(path, 1 << 20, &data, &bytes));
+    assert_int_equal(bytes, 5 * 200 * 8);
+    for (size_t i = 0; i < 1000; i++) {
+        uint64_t want = 0;
+        for (size_t k = 8; k-- > 0;)
+            want = want << 8 | (unsigned char)data[8 * i + k];
+        if (resize_random((tsr_filter)(i / 200), i % 200) == want)
+            continue;
+        print_error("picture %zu by %s differs\n", i % 200, tsr_filter_name((tsr_filter)(i / 200)));
+        wrong++;
+    }
+    assert_int_equal(wrong, 0);
+    tsr_free(path);
+    tsr_free(data);
 }
 
 /* An edge from 0 to 65535 doubled in width: bicubic overshoots both ends. Values from the weights
@@ -185,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_filter_agrees_with_pillow),
+        cmocka_unit_test(random_pictures_agree_with_pillow),
         cmocka_unit_test(sixteen_bits_follow_the_chosen_pillow),
         cmocka_unit_test(bad_sizes_are_refused),
         cmocka_unit_test(crops_outside_are_zero),
