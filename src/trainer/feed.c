@@ -84,6 +84,8 @@ static tsr_status match(tsr_feed_source *s, const tsr_mods *mods, const tsr_feed
         const tsr_modality *theirs = tsr_manifest_modality(manifest, mapped ? mapped : mod->name);
         s->cls[m] = mod->cls;
         s->places[m] = mod->places;
+        if (mapped && !mapped[0]) /* it is there under another name */
+            continue;
         if (!theirs && mapped)
             TSR_FAIL(TSR_ECONFIG, "corpus %s has no modality \"%s\" to stand for %s", feed->path,
                      mapped, mod->name);

@@ -166,8 +166,6 @@ static tsr_status prune(const tsr_fmjob *j, size_t keep)
 static tsr_status earlier_report(tsr_fmjob *j, json_t **out)
 {
     char text[TSR_DIGEST_CHARS];
-    uint64_t *steps;
-    size_t n;
     json_t *v = NULL;
     *out = NULL;
     if (j->options->restart || !tsr_file_exists(j->report_path))
@@ -179,10 +177,9 @@ static tsr_status earlier_report(tsr_fmjob *j, json_t **out)
         *out = v;
         return TSR_OK;
     }
+    int other = !of || strcmp(of, text) != 0;
     json_decref(v);
-    TSR_TRY(list_checkpoints(j, &steps, &n));
-    tsr_free(steps);
-    if (!of || strcmp(of, text) != 0)
+    if (other)
         TSR_FAIL(TSR_EMISMATCH,
                  "%s: holds the result of another recipe; --restart replaces it, or name another "
                  "output",

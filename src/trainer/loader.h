@@ -21,7 +21,7 @@ typedef struct tsr_feed {
     double weight;            /* share of samples; relative */
     const tsr_policy *policy; /* its masks; NULL: the loader's */
     const char *const *names; /* [mods] modality name in this corpus, NULL entry: same as the model's;
-                                 or NULL */
+                                 "": it has none; or NULL: all the same */
     int random_crops;         /* 1: a crop drawn for each pass; 0: crop 0 */
 } tsr_feed;
 

@@ -220,6 +220,13 @@ static tsr_status fill_feed(tsr_trainset *s, const char *key, const json_t *v, c
         if (m >= 0)
             names[m] = json_string_value(theirs);
     }
+    /* A modality that has got another name is not there under its own. */
+    json_object_foreach((json_t *)mapped, name, theirs)
+    {
+        int m = tsr_mods_find(&s->mods, json_string_value(theirs));
+        if (m >= 0 && !names[m])
+            names[m] = "";
+    }
     if (!mask)
         return TSR_OK;
     TSR_TRY(make_policy(s, mask, key, &s->policies[s->n_policies]));
