@@ -118,6 +118,14 @@ V16_INLINE void finish_square(const tsr_layer_rows *l, layer_act act, const floa
     }
 }
 
+/* Ask for the memory that the sums of the next square will go to. */
+V16_INLINE void want_rows(const char *at, size_t rows, size_t row_bytes, size_t bytes)
+{
+    for (size_t r = 0; r < rows; r++, at += row_bytes)
+        for (size_t b = 0; b < bytes; b += 64)
+            __builtin_prefetch(at + b, 1);
+}
+
 /* The last inner % 32 values of rows, filled up with zeros. */
 static void layer_tails(const tsr_layer_rows *l, uint16_t *tails)
 {
@@ -133,6 +141,8 @@ V16_INLINE void layer_with(const tsr_layer_rows *l, const uint16_t *tails, layer
     size_t terms = up32(l->inner) / TILE_TERMS, turn = 0;
     for (size_t j = 0; j < l->outer; j += 32)
         for (size_t i = 0; i < l->rows; i += 32, turn ^= 1) {
+            size_t bytes = l->y_type == TSR_BF16 ? 2 : 4, n = l->rows - i < 32 ? l->rows - i : 32;
+            want_rows((const char *)l->y + (i * l->y_row + j) * bytes, n, l->y_row * bytes, 32 * bytes);
             atomic_signal_fence(memory_order_seq_cst);
             tile_square((tile_left){l->x + i * l->inner, l->inner, TILE_TERMS, 16 * l->inner,
                                     tails ? tails + i * TILE_TERMS : NULL},
@@ -311,6 +321,12 @@ static void weight_grad(const tsr_weight_grad_block *b, void *scratch)
     for (size_t j = 0; j < b->k; j += 32)
         for (size_t i = 0; i < b->n; i += 32) {
             int whole = i + 32 <= b->n && j + 32 <= b->k;
+            if (i + 64 <= b->n)
+                want_rows((const char *)(b->dw + (i + 32) * b->dw_row + j), 32,
+                          b->dw_row * sizeof *b->dw, 32 * sizeof *b->dw);
+            else if (j + 64 <= b->k)
+                want_rows((const char *)(b->dw + j + 32), b->n < 32 ? b->n : 32,
+                          b->dw_row * sizeof *b->dw, 32 * sizeof *b->dw);
             tile_left left = {dy + i / 16 * terms * TILE_PAIRS, TILE_TERMS, TILE_PAIRS,
                               terms * TILE_PAIRS, NULL};
             atomic_signal_fence(memory_order_seq_cst);
