@@ -123,7 +123,7 @@ static tsr_status plan_task(const run *r, const tsr_eval_task *t, plan *p)
         TSR_TRY(tsr_eval_metric(t->metrics[i], &higher, &worst));
     if (t->n_metrics > TSR_EVAL_METRICS)
         TSR_FAIL(TSR_ECONFIG, "at most %d metrics a task", TSR_EVAL_METRICS);
-    return tsr_eval_target(r->mods, p->to, t->settings, &p->method);
+    return TSR_OK;
 }
 
 static tsr_status prepare(run *r)
@@ -147,6 +147,13 @@ static tsr_status prepare(run *r)
     }
     r->lists[n] = (tsr_eval_list){.need = none, .limit = spec->matrix};
     TSR_TRY(tsr_eval_set_open(spec, r->mods, wanted, &r->set));
+    for (size_t i = 0; i < n; i++) {
+        plan *p = &r->plans[i];
+        const tsr_tool *tool = r->set.of[p->to].tool;
+        TSR_TRY(tsr_eval_target(r->mods, p->to,
+                                tool ? tsr_tokenizer_kind_name(tool->tokenizer) : NULL,
+                                p->task->settings, &p->method));
+    }
     tsr_status st =
         tsr_eval_set_fill(&r->set, spec->split, wanted, r->lists, r->n_lists, spec->job, &empty);
     if (st == TSR_ECONFIG)
@@ -233,13 +240,6 @@ out:
     return st;
 }
 
-/* The likeliest target of nothing is one and the same for all samples. */
-static int all_alike(const plan *p, int way)
-{
-    const tsr_target *t = &p->method.target;
-    return way == TSR_EVAL_NO_INPUT && t->temperature == 0 && t->scheme != TSR_SCHEME_ROAR;
-}
-
 static tsr_status generate(run *r, const plan *p, const size_t *list, size_t n, int way,
                            tsr_tokens **out)
 {
@@ -255,7 +255,9 @@ static tsr_status generate(run *r, const plan *p, const size_t *list, size_t n, 
                    .variants = p->method.variants,
                    .way = way,
                    .before = order[way] * (int64_t)n};
-    size_t rows = n * w.variants, made = all_alike(p, way) ? 1 : rows;
+    size_t rows = n * w.variants, made = rows;
+    if (way == TSR_EVAL_NO_INPUT && tsr_eval_is_fixed(&p->method))
+        made = 1; /* the likeliest target of nothing is the same for all */
     tsr_status st;
     TSR_TRY(tsr_alloc(out, rows, sizeof **out));
     TSR_TRY(tsr_generator_create(r->fm, &spec, &w.g));

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define VARIANTS 9 /* odd, for a median */
+
 const tsr_field tsr_eval_fields[] = {
     {"tasks.*.from", TSR_FIELD_STRINGS, NULL, 0, 0, "modalities that are given"},
     {"tasks.*.to", TSR_FIELD_STRING, NULL, 0, 0, "modality that is generated and judged"},
@@ -185,27 +187,56 @@ static void number(const json_t *settings, const char *key, double *out)
         *out = json_number_value(v);
 }
 
-/* What evaluation wants is the likeliest target, not a varied one: no draws, few steps. */
-static tsr_target defaults(const tsr_mods *mods, size_t m)
+/* Kinds whose figures are distances of values: the estimate that they ask for is the middle of what
+ * the model thinks possible, and the likeliest tokens together are far from it (a depth map that is
+ * sky all over). Draws of all places at once are such a sample of possibilities. Labels and
+ * directions have no good middle: votes lose small classes, means of normals lean towards none. */
+static int has_middle(const char *kind)
 {
-    tsr_target t = tsr_target_defaults(mods, m);
-    t.temperature = 0;
-    t.top_k = t.top_p = 0;
-    t.guidance = 1;
-    if (mods->items[m].cls != TSR_CLASS_SEQUENCE) {
-        t.scheme = TSR_SCHEME_MASKGIT;
-        t.tokens = TSR_TOKENS_COSINE;
-        t.steps = 8;
-    }
-    return t;
+    static const char *const kinds[] = {"image", "depth"};
+    for (size_t i = 0; kind && i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i], kind) == 0)
+            return 1;
+    return 0;
 }
 
-tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const json_t *settings,
+/* Otherwise the likeliest target, not a varied one: no draws, few steps. */
+static tsr_eval_method defaults(const tsr_mods *mods, size_t m, const char *kind)
+{
+    tsr_eval_method d = {.target = tsr_target_defaults(mods, m), .variants = 1};
+    tsr_target *t = &d.target;
+    t->temperature = 0;
+    t->top_k = t->top_p = 0;
+    t->guidance = 1;
+    if (mods->items[m].cls == TSR_CLASS_SEQUENCE)
+        return d;
+    t->scheme = TSR_SCHEME_MASKGIT;
+    t->tokens = TSR_TOKENS_COSINE;
+    t->cooling = TSR_TEMPERATURE_CONSTANT;
+    t->steps = 8;
+    if (has_middle(kind)) {
+        t->scheme = TSR_SCHEME_ROAR;
+        t->tokens = TSR_TOKENS_LINEAR;
+        t->temperature = 1;
+        t->steps = 1;
+        d.variants = VARIANTS;
+    }
+    return d;
+}
+
+int tsr_eval_is_fixed(const tsr_eval_method *m)
+{
+    return m->target.temperature == 0 &&
+           (m->target.scheme != TSR_SCHEME_ROAR || m->target.steps == 1);
+}
+
+tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const char *kind, const json_t *settings,
                            tsr_eval_method *out)
 {
-    tsr_target t = defaults(mods, m);
+    tsr_eval_method method = defaults(mods, m, kind);
+    tsr_target t = method.target;
     int scheme = (int)t.scheme, tokens = (int)t.tokens, cooling = (int)t.cooling;
-    double steps = (double)t.steps, most = (double)t.max_tokens, variants = 1;
+    double steps = (double)t.steps, most = (double)t.max_tokens, variants = (double)method.variants;
     TSR_TRY(choose(settings, "scheme", schemes, &scheme));
     TSR_TRY(choose(settings, "tokens", schedules, &tokens));
     TSR_TRY(choose(settings, "cooling", coolings, &cooling));
@@ -227,6 +258,8 @@ tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const json_t *setting
         TSR_FAIL(TSR_ECONFIG, "variants: only pictures can be made one, not %s",
                  mods->items[m].name);
     *out = (tsr_eval_method){t, (size_t)variants};
+    if (tsr_eval_is_fixed(out))
+        out->variants = 1;
     return TSR_OK;
 }
 

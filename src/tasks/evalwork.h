@@ -22,9 +22,14 @@ typedef struct tsr_eval_method {
     size_t variants; /* 1..TSR_EVAL_VARIANTS */
 } tsr_eval_method;
 
-/* A task's settings over the defaults of evaluation for modality m. Errors: TSR_ECONFIG. */
-TSR_USE tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const json_t *settings,
-                                   tsr_eval_method *out);
+/* A task's settings over the defaults of evaluation for modality m, whose tokenizer is of `kind`
+ * ("depth", ...; NULL: unknown). Where nothing is drawn one variant is all there is. Errors:
+ * TSR_ECONFIG. */
+TSR_USE tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const char *kind,
+                                   const json_t *settings, tsr_eval_method *out);
+
+/* 1 when no random number decides anything: the result depends on the inputs alone. */
+int tsr_eval_is_fixed(const tsr_eval_method *m);
 
 /* The settings as an object, as they are reported. */
 TSR_USE tsr_status tsr_eval_settings(const tsr_eval_method *t, json_t **out);

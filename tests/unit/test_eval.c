@@ -76,7 +76,7 @@ static void reads_recipes(void **state)
     tsr_eval_method method;
     json_t *settings;
     assert_ok(tsr_mods_add(&mods, &grid));
-    assert_ok(tsr_eval_target(&mods, 0, t.items[1].settings, &method));
+    assert_ok(tsr_eval_target(&mods, 0, "label", t.items[1].settings, &method));
     assert_int_equal(method.target.steps, 3);
     assert_int_equal(method.variants, 4);
     assert_int_equal(method.target.scheme, TSR_SCHEME_ROAR);
@@ -85,8 +85,12 @@ static void reads_recipes(void **state)
     assert_ok(tsr_eval_settings(&method, &settings));
     assert_string_equal(json_string_value(json_object_get(settings, "scheme")), "random");
     json_decref(settings);
-    assert_ok(tsr_eval_target(&mods, 0, NULL, &method));
-    assert_true(method.target.temperature == 0);
+    assert_ok(tsr_eval_target(&mods, 0, "depth", NULL, &method));
+    assert_true(method.target.temperature == 1 && method.variants > 1 &&
+                !tsr_eval_is_fixed(&method));
+    assert_ok(tsr_eval_target(&mods, 0, "audio", NULL, &method));
+    assert_true(method.target.temperature == 0 && method.variants == 1 &&
+                tsr_eval_is_fixed(&method));
     tsr_eval_tasks_clear(&t);
 
     assert_fails(TSR_ECONFIG, parse("tasks: [{from: rgb}]", &t));
@@ -94,7 +98,7 @@ static void reads_recipes(void **state)
     assert_fails(TSR_ECONFIG, parse("tasks: [{from: a, to: b, step: 3}]", &t));
     assert_fails(TSR_ECONFIG, parse("tasks: {from: a, to: b}", &t));
     assert_ok(parse("tasks: [{from: a, to: b, scheme: diffusion}]", &t));
-    assert_fails(TSR_ECONFIG, tsr_eval_target(&mods, 0, t.items[0].settings, &method));
+    assert_fails(TSR_ECONFIG, tsr_eval_target(&mods, 0, "label", t.items[0].settings, &method));
     tsr_eval_tasks_clear(&t);
 }
 
