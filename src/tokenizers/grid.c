@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "tokenizers/trainable.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_SIDE 4096
@@ -114,14 +115,23 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
     return complete(t, g, origin);
 }
 
+/* Pixels a side of a modality named as in 4M, "rgb@224"; 0 when the name does not say. */
+static long long side_of(const char *hint)
+{
+    const char *at = hint ? strchr(hint, '@') : NULL;
+    return at && strspn(at + 1, "0123456789") == strlen(at + 1) ? strtoll(at + 1, NULL, 10) : 0;
+}
+
 /* Settings that published 4M files leave out, by kind. */
 static tsr_status published_settings(const tsr_tokenizer *t, const tsr_vqvae_info *info,
-                                     json_t **out)
+                                     const char *hint, json_t **out)
 {
     json_t *s = json_object();
     if (!s)
         TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's settings");
     tsr_status st = TSR_OK;
+    if (side_of(hint))
+        TSR_GO(tsr_json_set(s, "image_size", json_integer(side_of(hint))));
     if (t->kind->rules == &tsr_image_rules)
         TSR_GO(tsr_json_set(s, "channels", json_integer((json_int_t)info->in_channels)));
     if (t->kind->rules == &tsr_depth_rules)
@@ -161,7 +171,7 @@ static tsr_status open_grid(tsr_tokenizer *t, const tsr_kind_file *file)
     TSR_GO(tsr_vqvae_open(file->path, 0, &model));
     g->model = model;
     if (!file->settings)
-        TSR_GO(published_settings(t, tsr_vqvae_info_of(model), &published));
+        TSR_GO(published_settings(t, tsr_vqvae_info_of(model), file->hint, &published));
     tsr_settings s = {file->settings ? file->settings : published, g->settings, file->path};
     TSR_GO(configure(g, &s, tsr_vqvae_info_of(model)->height));
     TSR_GO(tsr_settings_check(&s, tsr_grid_recipe_keys)); /* of a later version, perhaps */
@@ -232,6 +242,19 @@ static void destroy(tsr_tokenizer *t)
     t->state = NULL;
 }
 
+/* What a diffusion decoder was trained with, and how it decodes unless told otherwise. */
+static tsr_status describe_diffusion(const tsr_vqvae *model, json_t *into)
+{
+    const tsr_vqvae_config *c = tsr_vqvae_config_of(model);
+    return tsr_json_set(
+        into, "diffusion",
+        json_pack("{s:s, s:I, s:I, s:s, s:b, s:s, s:b}", "sampler", "ddim", "steps",
+                  (json_int_t)tsr_vqvae_info_of(model)->steps, "trained_steps",
+                  (json_int_t)c->num_train_timesteps, "schedule", c->beta_schedule,
+                  "zero_terminal_snr", c->zero_terminal_snr, "prediction", c->prediction_type, "clip",
+                  c->clip_sample || c->thresholding));
+}
+
 tsr_status tsr_grid_describe(const tsr_vqvae *model, const json_t *settings, const char *range,
                              json_t *into)
 {
@@ -247,6 +270,9 @@ tsr_status tsr_grid_describe(const tsr_vqvae *model, const json_t *settings, con
     TSR_TRY(tsr_json_set(into, "patch", json_integer((json_int_t)info->patch)));
     TSR_TRY(tsr_json_set(into, "encoder", json_true()));
     TSR_TRY(tsr_json_set(into, "decoder", json_boolean(info->has_decoder)));
+    TSR_TRY(tsr_json_set(into, "decoder_kind", json_string(info->decoder)));
+    if (info->steps)
+        TSR_TRY(describe_diffusion(model, into));
     return tsr_json_set(into, "parameters", json_integer((json_int_t)info->values));
 }
 
@@ -332,8 +358,11 @@ static tsr_status encode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
 }
 
 static tsr_status decode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_tokens *tokens,
-                         tsr_media *out)
+                         const tsr_decoding *how, tsr_media *out)
 {
+    const tsr_vqvae_decoding with = {.steps = how->steps, .seed = how->seed, .sample = how->sample,
+                                     .sampler = how->sampler, .eta = how->eta,
+                                     .guidance = how->guidance, .job = how->job};
     const tsr_grid *g = t->state;
     grid_work *k = w->state;
     size_t places = (size_t)t->space.height * t->space.width, heads = t->space.levels;
@@ -343,7 +372,7 @@ static tsr_status decode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
     for (size_t p = 0; p < places; p++)
         for (size_t h = 0; h < heads; h++)
             k->ids[h * places + p] = (int32_t)tokens->ids[p * heads + h];
-    TSR_TRY(tsr_vqvae_decode(k->net, k->ids, k->y));
+    TSR_TRY(tsr_vqvae_decode_with(k->net, k->ids, &with, k->y));
     return g->rules->finish(g, k->y, out);
 }
 
@@ -422,7 +451,7 @@ static const tsr_trainable train = {
         .name = name_, .summary = summary_, .claims = claims_, .open = open_grid,                  \
         .write = write_grid, .destroy = destroy, .describe = describe,                             \
         .work_create = work_create, .work_destroy = work_destroy, .encode = encode,                \
-        .decode = decode, .target = target, .quality = quality, .train = &train, .rules = rules_,  \
+        .decode_with = decode, .target = target, .quality = quality, .train = &train, .rules = rules_,  \
     }
 
 const tsr_kind tsr_kind_image =

@@ -67,6 +67,9 @@ struct tsr_kind {
                          tsr_tokens *out);
     tsr_status (*decode)(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_tokens *tokens,
                          tsr_media *out);
+    /* Kinds whose decoder may draw noise: instead of decode. Else NULL. */
+    tsr_status (*decode_with)(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_tokens *tokens,
+                              const tsr_decoding *how, tsr_media *out);
     tsr_status (*target)(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
                          tsr_media *out);
     tsr_status (*quality)(const tsr_tokenizer *t, const tsr_media *target, const tsr_media *got,

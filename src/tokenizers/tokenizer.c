@@ -343,9 +343,18 @@ static tsr_status check_tokens(const tsr_tokenizer *t, const tsr_tokens *tokens)
 tsr_status tsr_tokenizer_decode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
                                 const tsr_tokens *tokens, tsr_media *out)
 {
+    const tsr_decoding usual = {0};
+    return tsr_tokenizer_decode_with(t, w, tokens, &usual, out);
+}
+
+tsr_status tsr_tokenizer_decode_with(const tsr_tokenizer *t, tsr_tokenizer_work *w,
+                                     const tsr_tokens *tokens, const tsr_decoding *how,
+                                     tsr_media *out)
+{
     TSR_TRY(check_tokens(t, tokens));
     tsr_media fresh = {0};
-    tsr_status st = t->kind->decode(t, w, tokens, &fresh);
+    tsr_status st = t->kind->decode_with ? t->kind->decode_with(t, w, tokens, how, &fresh)
+                                         : t->kind->decode(t, w, tokens, &fresh);
     if (st != TSR_OK) {
         tsr_media_clear(&fresh);
         return st;

@@ -13,6 +13,7 @@
 #include "types/tensor.h"
 #include "types/tokens.h"
 
+struct tsr_job; /* base/job.h */
 typedef struct tsr_tokenizer tsr_tokenizer;
 
 /* Scratch of one worker (network activations, FFT plans). One per thread; life: as long as its
@@ -64,6 +65,23 @@ TSR_USE tsr_status tsr_tokenizer_encode(const tsr_tokenizer *t, tsr_tokenizer_wo
 /* Media from tokens. Errors: TSR_EFORMAT for ids outside the codebook or an impossible count. */
 TSR_USE tsr_status tsr_tokenizer_decode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
                                         const tsr_tokens *tokens, tsr_media *out);
+
+/* How decoders that draw noise work (diffusion, see tsr_vqvae_decoding); others look at none of it. 0
+ * and NULL everywhere: the tokenizer's usual way, which is that of tsr_tokenizer_decode. */
+typedef struct tsr_decoding {
+    size_t steps;          /* calls of the network, about; 0: as describe says */
+    uint64_t seed, sample; /* which noise */
+    const char *sampler;   /* "ddim", "ddpm", "pndm", "plms"; NULL: ddim */
+    float eta;             /* DDIM: 0 .. 1 */
+    float guidance;        /* 0 or 1: none */
+    const struct tsr_job *job; /* is told of each step and may stop the work */
+} tsr_decoding;
+
+/* The same with settings. Errors: also TSR_EARG for settings that cannot be, TSR_EUNSUPPORTED for a
+ * sampler that the tokenizer's noise does not allow, TSR_ENUMERIC, TSR_ECANCEL. */
+TSR_USE tsr_status tsr_tokenizer_decode_with(const tsr_tokenizer *t, tsr_tokenizer_work *w,
+                                             const tsr_tokens *tokens, const tsr_decoding *how,
+                                             tsr_media *out);
 
 /* What the decoder should have returned: the input after crop, resize and conversion, in the form
  * decode gives (an 8-bit picture, depth in metres, mono sound, normalised text). */

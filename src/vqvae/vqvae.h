@@ -17,7 +17,6 @@
 #ifndef TSR_VQVAE_VQVAE_H
 #define TSR_VQVAE_VQVAE_H
 
-#include "base/job.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "nn/graph.h"
@@ -27,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct tsr_job; /* base/job.h */
 typedef struct tsr_vqvae tsr_vqvae;
 typedef struct tsr_vqvae_plan tsr_vqvae_plan;
 typedef struct tsr_vqvae_work tsr_vqvae_work;
@@ -135,7 +135,7 @@ typedef struct tsr_vqvae_decoding {
     float eta;             /* DDIM: 0 adds no noise on the way, 1 as much as DDPM */
     float guidance;        /* g of u + g (c - u), u the answer without codes: 0 and 1 do without u */
     int compatible;        /* visit the steps the reference visits also where it miscounts them */
-    const tsr_job *job;    /* is told of each step and may stop the work (TSR_ECANCEL) */
+    const struct tsr_job *job;   /* is told of each step and may stop the work (TSR_ECANCEL) */
     const float *start;    /* [Cout, H, W] instead of the first noise */
 } tsr_vqvae_decoding;
 

@@ -3,6 +3,7 @@
  * opening and decoding promise. */
 #include "testing.h"
 
+#include "base/job.h"
 #include "base/mem.h"
 #include "base/par.h"
 #include "base/str.h"

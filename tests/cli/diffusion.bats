@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# tessera decode with tokenizers that have a diffusion decoder.
+load common.bash
+
+setup()
+{
+    fresh_folder
+    needs python3
+    needs jq
+    make="$TESSERA_SOURCE/tests/scripts/make_divae.py"
+    python3 "$make" rgb "$scratch/rgb.safetensors" --small
+    { printf 'P6 48 40 255\n'; head -c 5760 /dev/zero | tr '\0' 'x'; } >"$scratch/p.ppm"
+    "$tessera" encode -t "$scratch/rgb.safetensors" -m rgb@64 "$scratch/p.ppm" >"$scratch/tokens"
+}
+
+decode()
+{
+    folder=$1
+    shift
+    exits 0 "$tessera" decode -t "$scratch/rgb.safetensors" -m rgb@64 -o "$scratch/$folder" "$@" \
+        "$scratch/tokens"
+}
+
+@test "info tells the decoder and how it decodes" {
+    exits 0 "$tessera" info --json -m rgb "$scratch/rgb.safetensors"
+    jq -e '.. | objects | select(.decoder_kind) | .decoder_kind == "UNet diffusion" and
+        .diffusion.steps == 25 and .diffusion.schedule == "linear" and .diffusion.clip' <<<"$output"
+    exits 0 "$tessera" info -m rgb "$scratch/rgb.safetensors"
+    contains "$output" "UNet diffusion"
+    python3 "$make" edge "$scratch/edge.safetensors" --small
+    exits 0 "$tessera" info --json -m edge "$scratch/edge.safetensors"
+    jq -e '.. | objects | select(.decoder_kind) | .decoder_kind == "UViT diffusion" and
+        .diffusion.steps == 10 and .diffusion.prediction == "v_prediction"' <<<"$output"
+}
+
+@test "the same seed gives the same file, another one another, for any number of threads" {
+    decode a --steps 3 --seed 5
+    a=$output
+    decode b --steps 3 --seed 5
+    cmp "$a" "$output"
+    TESSERA_THREADS=3 decode c --steps 3 --seed 5
+    cmp "$a" "$output"
+    decode d --steps 3 --seed 6
+    ! cmp -s "$a" "$output"
+    decode e --steps 4 --seed 5
+    ! cmp -s "$a" "$output"
+    decode f --steps 4 --seed 5 --guidance 2
+    g=$output
+    decode h --steps 4 --seed 5 --sampler ddpm
+    ! cmp -s "$g" "$output"
+    [ "$(head -c 8 "$a" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]
+}
+
+@test "each step is reported" {
+    decode out --steps 4 --progress json
+    [ "$(jq -s '.[-1] | .phase == "decode" and .done == 4 and .total == 4' <<<"$errors")" = true ]
+}
+
+@test "steps that cannot be" {
+    exits 2 "$tessera" decode -t "$scratch/rgb.safetensors" -m rgb@64 --steps 0 "$scratch/tokens"
+    exits 2 "$tessera" decode -t "$scratch/rgb.safetensors" -m rgb@64 --sampler euler "$scratch/tokens"
+    exits 2 "$tessera" decode -t "$scratch/rgb.safetensors" -m rgb@64 --steps 2000 "$scratch/tokens"
+    contains "$errors" "1000"
+    exits 2 "$tessera" decode -t "$scratch/rgb.safetensors" -m rgb@72 --steps 2 "$scratch/tokens"
+}
+
+@test "an edge tokenizer decodes to grey" {
+    python3 "$make" edge "$scratch/edge.safetensors" --small
+    "$tessera" encode -t "$scratch/edge.safetensors" -m edge@32 "$scratch/p.ppm" >"$scratch/tokens"
+    exits 0 "$tessera" decode -t "$scratch/edge.safetensors" -m edge@32 -o "$scratch/out" "$scratch/tokens"
+    # Colour type 0 of the PNG header: grey.
+    [ "$(od -An -tu1 -j25 -N1 "$output" | tr -d ' ')" = 0 ]
+}
