@@ -19,7 +19,7 @@ const tsr_field tsr_fmrun_fields[] = {
     {"start.tokens", TSR_FIELD_NUMBER, NULL, 0, 10,
      "deviation of new token embeddings; default: 0.02, as published"},
     {"start.codes", TSR_FIELD_BOOL, NULL, 0, 0,
-     "embeddings of codes begin as the code vectors of the corpus's tokenizers"},
+     "embeddings begin as what tokens stand for: code vectors, numbers of value tokens"},
     {"model.preset", TSR_FIELD_STRING, NULL, 0, 0,
      "sizes by name: tiny, small, base, large, xlarge"},
     {"model.dim", TSR_FIELD_INT, NULL, 8, 65536, "width"},

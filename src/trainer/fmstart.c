@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/str.h"
@@ -13,11 +14,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TENSOR_NAME 192
-#define CODES       "quantize._codebook.embed"
-#define HEAD_STD    0.04 /* of heads made of code vectors: small, so that the first loss is ln V */
-#define LOOSE       0.25 /* part of an embedding that is random, not of its code */
-#define WHOLE       0.5  /* deviation of embeddings made of code vectors, unless given */
+#define TENSOR_NAME   192
+#define CODEBOOK      "quantize._codebook.embed"
+#define HEAD_STD      0.04 /* of heads made of code vectors: small, so that the first loss is ln V */
+#define LOOSE         0.25 /* part of an embedding that is random, not of its code */
+#define VALUE_LINES   4    /* kinds of value tokens: v0 .. v3 */
+#define VALUE_WIDTH   20   /* seven scales of sine and cosine, and the kind */
+#define MAX_TEXT_FILE ((size_t)256 << 20)
+#define PI            3.14159265358979323846
+#define WHOLE         0.5 /* deviation of embeddings made of code vectors, unless given */
 
 static tsr_param *embedding(tsr_fm *m, const char *side, const char *modality, const char *what)
 {
@@ -109,27 +114,38 @@ static void align_attention(tsr_fm *m)
 
 /* --- token embeddings --- */
 
-/* Code vectors of a tokenizer file, [K, Z] centred and of variance 1 over all; NULL where the file
- * is not there or has none. Release with tsr_free. */
-static tsr_status read_codes(const char *folder, const char *modality, float **out, size_t *k,
-                             size_t *z)
+/* What the tokens of a modality look like: vectors [k, z], centred and of variance 1 over those
+ * there are. */
+typedef struct codes {
+    float *v;      /* NULL: nothing is known */
+    uint8_t *none; /* [k] 1: this token has no vector; NULL: all have one */
+    size_t k, z;
+} codes;
+
+static void codes_clear(codes *c)
+{
+    tsr_free(c->v);
+    tsr_free(c->none);
+    *c = (codes){0};
+}
+
+/* The codebook of MODALITY.safetensors, where there is one. */
+static tsr_status read_codebook(const char *folder, const char *modality, codes *out)
 {
     char *path = NULL;
     tsr_safetensors *f = NULL;
     tsr_status st;
-    *out = NULL;
-    *k = *z = 0;
     TSR_TRY(tsr_format(&path, "%s/%s.safetensors", folder, modality));
     if (!tsr_file_exists(path))
         goto none;
     TSR_GO(tsr_safetensors_open(path, &f));
-    const tsr_stored *e = tsr_safetensors_find(f, CODES);
+    const tsr_stored *e = tsr_safetensors_find(f, CODEBOOK);
     if (!e || e->ndim < 2 || e->count == 0 || e->dtype != TSR_F32)
         goto none;
-    *z = e->shape[e->ndim - 1];
-    *k = e->count / *z;
-    TSR_GO(tsr_alloc(out, e->count, sizeof **out));
-    TSR_GO(tsr_stored_floats(e, *out));
+    out->z = e->shape[e->ndim - 1];
+    out->k = e->count / out->z;
+    TSR_GO(tsr_alloc(&out->v, e->count, sizeof *out->v));
+    TSR_GO(tsr_stored_floats(e, out->v));
 none:
     st = TSR_OK;
 out:
@@ -138,39 +154,96 @@ out:
     return st;
 }
 
-static void standardise(float *codes, size_t k, size_t z)
+/* A number on scales from the whole range of values down to 32 of them, and which of the four
+ * kinds of values it is. */
+static void value_vector(unsigned line, unsigned value, float v[VALUE_WIDTH])
 {
-    double square = 0.0;
-    for (size_t d = 0; d < z; d++) {
-        double mean = 0.0;
-        for (size_t i = 0; i < k; i++)
-            mean += codes[i * z + d] / (double)k;
-        for (size_t i = 0; i < k; i++) {
-            codes[i * z + d] -= (float)mean;
-            square += (double)codes[i * z + d] * codes[i * z + d];
-        }
+    double period = 2048.0;
+    memset(v, 0, VALUE_WIDTH * sizeof *v);
+    for (size_t i = 0; i + VALUE_LINES < VALUE_WIDTH; i += 2, period /= 2) {
+        double weight = pow(period, 0.25); /* near numbers differ in the short scales only */
+        v[i] = (float)(weight * sin(2.0 * PI * value / period));
+        v[i + 1] = (float)(weight * cos(2.0 * PI * value / period));
     }
-    double scale = square > 0.0 ? sqrt((double)(k * z) / square) : 0.0;
-    for (size_t i = 0; i < k * z; i++)
-        codes[i] = (float)(codes[i] * scale);
+    v[VALUE_WIDTH - VALUE_LINES + line] = 1.0f;
 }
 
-/* p [K, D] = std (codes P + LOOSE noise), P [Z, D] normal of variance 1 / Z. */
-static tsr_status project_codes(tsr_param *p, const float *codes, size_t k, size_t z, double std,
-                                uint64_t seed)
+/* The value tokens v0=0 .. v3=999 of RANGE.json, a tokenizer.json: near numbers look alike. */
+static tsr_status read_values(const char *folder, const char *range, size_t k, codes *out)
+{
+    char *path = NULL;
+    json_t *file = NULL;
+    tsr_status st;
+    TSR_TRY(tsr_format(&path, "%s/%s.json", folder, range));
+    if (!tsr_file_exists(path))
+        goto none;
+    TSR_GO(tsr_json_read(path, MAX_TEXT_FILE, &file));
+    out->k = k;
+    out->z = VALUE_WIDTH;
+    TSR_GO(tsr_alloc(&out->v, k * VALUE_WIDTH, sizeof *out->v));
+    TSR_GO(tsr_alloc(&out->none, k, 1));
+    memset(out->none, 1, k);
+    const json_t *tokens = json_object_get(file, "added_tokens");
+    for (size_t i = 0; i < json_array_size(tokens); i++) {
+        const json_t *token = json_array_get(tokens, i);
+        const char *text = json_string_value(json_object_get(token, "content"));
+        json_int_t id = json_integer_value(json_object_get(token, "id"));
+        unsigned line, value;
+        char end;
+        if (!text || id < 0 || (size_t)id >= k ||
+            sscanf(text, "v%1u=%4u%c", &line, &value, &end) != 2 || line >= VALUE_LINES)
+            continue;
+        value_vector(line, value, out->v + (size_t)id * VALUE_WIDTH);
+        out->none[id] = 0;
+    }
+none:
+    st = TSR_OK;
+out:
+    json_decref(file);
+    tsr_free(path);
+    return st;
+}
+
+static int has(const codes *c, size_t i)
+{
+    return !c->none || !c->none[i];
+}
+
+static void standardise(codes *c)
+{
+    double square = 0.0, rows = 0.0;
+    for (size_t i = 0; i < c->k; i++)
+        rows += has(c, i);
+    for (size_t d = 0; d < c->z; d++) {
+        double mean = 0.0;
+        for (size_t i = 0; i < c->k; i++)
+            mean += has(c, i) ? c->v[i * c->z + d] / rows : 0.0;
+        for (size_t i = 0; i < c->k; i++) {
+            float *v = &c->v[i * c->z + d];
+            *v = has(c, i) ? *v - (float)mean : 0.0f;
+            square += (double)*v * *v;
+        }
+    }
+    double scale = square > 0.0 ? sqrt(rows * (double)c->z / square) : 0.0;
+    for (size_t i = 0; i < c->k * c->z; i++)
+        c->v[i] = (float)(c->v[i] * scale);
+}
+
+/* Rows of p [K, D] = std (codes P + LOOSE noise), P [Z, D] normal of variance 1 / Z. */
+static tsr_status project_codes(tsr_param *p, const codes *c, double std, uint64_t seed)
 {
     size_t width = p->shape[1];
     float *map;
     tsr_rng r;
-    TSR_TRY(tsr_alloc(&map, z * width, sizeof *map));
+    TSR_TRY(tsr_alloc(&map, c->z * width, sizeof *map));
     tsr_rng_init(&r, seed, TSR_RNG_INIT, tsr_hash_name(p->name));
-    for (size_t i = 0; i < z * width; i++)
-        map[i] = tsr_rng_normal(&r) / sqrtf((float)z);
-    for (size_t i = 0; i < k; i++)
-        for (size_t d = 0; d < width; d++) {
+    for (size_t i = 0; i < c->z * width; i++)
+        map[i] = tsr_rng_normal(&r) / sqrtf((float)c->z);
+    for (size_t i = 0; i < c->k; i++)
+        for (size_t d = 0; has(c, i) && d < width; d++) {
             double sum = LOOSE * tsr_rng_normal(&r);
-            for (size_t j = 0; j < z; j++)
-                sum += (double)codes[i * z + j] * map[j * width + d];
+            for (size_t j = 0; j < c->z; j++)
+                sum += (double)c->v[i * c->z + j] * map[j * width + d];
             p->value[i * width + d] = (float)(std * sum);
         }
     tsr_param_touch(p);
@@ -178,31 +251,33 @@ static tsr_status project_codes(tsr_param *p, const float *codes, size_t k, size
     return TSR_OK;
 }
 
-static int fits(const tsr_param *p, size_t codes)
+static int fits(const tsr_param *p, size_t count)
 {
-    return p && p->ndim == 2 && p->shape[0] == codes;
+    return p && p->ndim == 2 && p->shape[0] == count;
 }
 
 static tsr_status begin_codes(tsr_fm *m, const tsr_mod *mod, const tsr_fm_start *s, uint64_t seed,
                               size_t *done)
 {
-    float *codes;
-    size_t k, z;
+    codes c = {0};
     tsr_status st;
-    TSR_TRY(read_codes(s->codes, mod->name, &codes, &k, &z));
-    if (!codes)
+    if (mod->places)
+        TSR_GO(read_codebook(s->codes, mod->name, &c));
+    else
+        TSR_GO(read_values(s->codes, mod->range, mod->vocabulary, &c));
+    if (!c.v)
         return TSR_OK;
     tsr_param *in = embedding(m, "encoder", mod->name, "token_emb.weight");
     tsr_param *out = embedding(m, "decoder", mod->name, "to_logits.weight");
-    *done += fits(in, k) || fits(out, k);
-    standardise(codes, k, z);
-    if (fits(in, k))
-        TSR_GO(project_codes(in, codes, k, z, s->tokens > 0 ? s->tokens : WHOLE, seed));
-    if (fits(out, k))
-        TSR_GO(project_codes(out, codes, k, z, HEAD_STD, seed));
+    *done += fits(in, c.k) || fits(out, c.k);
+    standardise(&c);
+    if (fits(in, c.k))
+        TSR_GO(project_codes(in, &c, s->tokens > 0 ? s->tokens : WHOLE, seed));
+    if (fits(out, c.k))
+        TSR_GO(project_codes(out, &c, HEAD_STD, seed));
     st = TSR_OK;
 out:
-    tsr_free(codes);
+    codes_clear(&c);
     return st;
 }
 
@@ -220,7 +295,7 @@ tsr_status tsr_fm_begin(tsr_fm *m, const tsr_fm_start *s, uint64_t seed, size_t 
         tsr_param *p = embedding(m, "encoder", mods->items[i].name, "token_emb.weight");
         if (p && s->tokens > 0)
             tsr_param_init(p, TSR_INIT_NORMAL, (float)s->tokens, seed);
-        if (s->codes && mods->items[i].places)
+        if (s->codes)
             TSR_TRY(begin_codes(m, &mods->items[i], s, seed, &done));
     }
     if (from_codes)

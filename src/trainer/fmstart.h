@@ -19,10 +19,10 @@ typedef struct tsr_fm_start {
     /* Standard deviation of the encoder's token embeddings; 0: 0.02 as published, where addresses
      * are thirty times as large and contents take hundreds of steps to be heard. */
     double tokens;
-    /* Folder of the corpus's tokenizers, MODALITY.safetensors: embeddings and heads of grids begin
-     * as random projections of the tokenizer's code vectors, so that codes that look alike start
-     * alike. NULL: none. A modality whose file has no codebook of the right size starts as it is.
-     */
+    /* Folder of the corpus's tokenizers: embeddings and heads begin as random projections of what a
+     * token stands for, so that tokens that are alike start alike. Grids: the code vectors of
+     * MODALITY.safetensors. Sequences: the numbers of the value tokens v0=0 .. v3=999 of RANGE.json.
+     * NULL: none. What has no such file, or one of another size, starts as it is. */
     const char *codes;
 } tsr_fm_start;
 

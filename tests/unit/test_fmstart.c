@@ -144,12 +144,60 @@ static void codes_alike_start_alike(void **state)
     tsr_fm_destroy(m);
 }
 
+/* Value tokens near in number start near each other; other tokens stay as they were. */
+static void values_alike_start_alike(void **state)
+{
+    (void)state;
+    char path[300], folder[256];
+    tsr_fm_config c = {0};
+    tsr_token_space s = {.layout = TSR_LAYOUT_SEQUENCE,
+                         .height = 1,
+                         .width = 1,
+                         .levels = 1,
+                         .codebook_size = CODES,
+                         .modality = "palette",
+                         .vocabulary = "values"};
+    tsr_mod mod;
+    tsr_fm *m, *plain;
+    size_t done;
+    assert_ok(tsr_fm_preset("tiny", &c));
+    c.dim = WIDTH;
+    c.heads = c.encoder_depth = c.decoder_depth = 1;
+    tsr_mod_of_space(&s, &mod);
+    assert_ok(tsr_mods_add(&c.mods, &mod));
+    assert_ok(tsr_fm_create(&c, 3, &m));
+    assert_ok(tsr_fm_create(&c, 3, &plain));
+    snprintf(folder, sizeof folder, "%s", build_folder());
+    snprintf(path, sizeof path, "%s/values.json", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("{\"added_tokens\": [{\"id\": 4, \"content\": \"[S_0]\"}, {\"id\": 99, \"content\": "
+          "\"v0=1\"}, 7",
+          f);
+    for (int i = 0; i < 40; i++)
+        fprintf(f, ", {\"id\": %d, \"content\": \"v0=%d\"}", 8 + i, 10 * i);
+    fputs("]}", f);
+    fclose(f);
+    tsr_fm_start start = {.codes = folder};
+    assert_ok(tsr_fm_begin(m, &start, 1, &done));
+    assert_int_equal(done, 1);
+    const float *in = value(m, "encoder_embeddings.palette.token_emb.weight");
+    const float *before = value(plain, "encoder_embeddings.palette.token_emb.weight");
+    assert_true(distance(in, 8, 9) < 0.6 * distance(in, 8, 40));
+    assert_memory_equal(in, before, 8 * WIDTH * sizeof *in);
+    assert_memory_not_equal(in + 8 * WIDTH, before + 8 * WIDTH, WIDTH * sizeof *in);
+    unlink(path);
+    tsr_fm_destroy(m);
+    tsr_fm_destroy(plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(places_agree),
         cmocka_unit_test(keys_are_queries),
         cmocka_unit_test(codes_alike_start_alike),
+        cmocka_unit_test(values_alike_start_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

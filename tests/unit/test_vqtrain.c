@@ -32,7 +32,7 @@ static tsr_vqtrain_options quick(uint64_t steps)
     tsr_vqtrain_options o = tsr_vqtrain_defaults();
     o.batch = COUNT;
     o.precision = TSR_PRECISION_FP32;
-    o.rate = (tsr_schedule){TSR_SCHEDULE_CONSTANT, 3e-3, 0, 5, steps};
+    o.rate = (tsr_schedule){.kind = TSR_SCHEDULE_CONSTANT, .peak = 3e-3, .warmup = 5, .total = steps};
     o.dead_code_coef = 8;
     return o;
 }
