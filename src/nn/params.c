@@ -22,12 +22,32 @@ tsr_status tsr_params_create(tsr_params **out)
     return tsr_alloc(out, 1, sizeof **out);
 }
 
+#define RESERVED 262144 /* values from which their pages cost nothing until they are written */
+#define SLACK 64        /* bytes that kernels may read behind the last value */
+
+static size_t reserved_bytes(const tsr_param *p)
+{
+    return p->count * sizeof *p->value + SLACK;
+}
+
+static tsr_status add_values(tsr_param *p)
+{
+    if (p->count < RESERVED)
+        return tsr_alloc(&p->value, p->count, sizeof *p->value);
+    if (p->count > (SIZE_MAX - SLACK) / sizeof *p->value)
+        TSR_FAIL(TSR_ELIMIT, "tensor \"%s\" has %zu values", p->name, p->count);
+    return tsr_reserve(&p->value, reserved_bytes(p));
+}
+
 static void param_destroy(tsr_param *p)
 {
     if (!p)
         return;
     tsr_free(p->name);
-    tsr_free(p->value);
+    if (p->count < RESERVED)
+        tsr_free(p->value);
+    else
+        tsr_unreserve(p->value, reserved_bytes(p));
     tsr_free(p->grad);
     tsr_free(p->moment1);
     tsr_free(p->moment2);
@@ -115,7 +135,7 @@ tsr_status tsr_params_add(tsr_params *ps, const char *name, unsigned flags, int 
     TSR_GO(tsr_alloc(&p, 1, sizeof *p));
     TSR_GO(tsr_strdup(&p->name, name));
     TSR_GO(tsr_shape_count(ndim, shape, &p->count));
-    TSR_GO(tsr_alloc(&p->value, p->count, sizeof *p->value));
+    TSR_GO(add_values(p));
     p->flags = flags;
     p->ndim = p->file_ndim = ndim;
     for (int i = 0; i < ndim; i++)

@@ -62,6 +62,14 @@ TSR_USE tsr_status tsr_stored_floats(const tsr_stored *t, float *out);
 TSR_USE tsr_status tsr_safetensors_load(const tsr_safetensors *f, tsr_params *ps,
                                         const char *const *ignore);
 
+/* The two halves of that, for tensors that are wanted later or never. check: names, shapes and types,
+ * as above. fill: those whose name starts with `prefix` (starts != 0), or the others; the file must
+ * have passed check with this store. Errors: as above; TSR_ENUMERIC comes from fill. */
+TSR_USE tsr_status tsr_safetensors_check(const tsr_safetensors *f, const tsr_params *ps,
+                                         const char *const *ignore);
+TSR_USE tsr_status tsr_safetensors_fill(const tsr_safetensors *f, tsr_params *ps,
+                                        const char *prefix, int starts);
+
 /* Write `count` tensors and metadata (object of strings, or NULL) by rename. Order in the file:
  * wider types first, then by name, as the official writer does, so that the same content gives the
  * same bytes. Errors: TSR_EARG for a name given twice or metadata that is not all strings. */

@@ -196,6 +196,11 @@ void tsr_vqvae_destroy(tsr_vqvae *m)
         return;
     tsr_quantizer_destroy(m->q);
     tsr_params_destroy(m->ps);
+    if (m->later) {
+        tsr_safetensors_close(m->later->file);
+        pthread_mutex_destroy(&m->later->lock);
+        tsr_free(m->later);
+    }
     json_decref(m->metadata);
     tsr_free(m);
 }
@@ -360,7 +365,8 @@ static tsr_status load(tsr_vqvae *m, const tsr_safetensors *f)
     TSR_TRY(kind->settle(&m->config));
     if (make_tensors(m, 0, 0, values_of(f)) != TSR_OK)
         return tsr_context(TSR_EMISMATCH, "%s", path);
-    TSR_TRY(tsr_safetensors_load(f, m->ps, m->info.has_decoder ? NULL : decoder));
+    TSR_TRY(tsr_safetensors_check(f, m->ps, m->info.has_decoder ? NULL : decoder));
+    TSR_TRY(tsr_safetensors_fill(f, m->ps, m->diff.kind ? TSR_DIFFNET_PREFIX : "", !m->diff.kind));
     TSR_TRY(tsr_quantizer_create(&m->config, m->ps, &m->q));
     fill_info(m);
     return TSR_OK;
@@ -380,11 +386,33 @@ tsr_status tsr_vqvae_open(const char *path, unsigned flags, tsr_vqvae **out)
                    "encoder only",
                    path);
     TSR_GO(load(m, f));
+    if (m->diff.kind) {
+        TSR_GO(tsr_alloc(&m->later, 1, sizeof *m->later));
+        pthread_mutex_init(&m->later->lock, NULL);
+        m->later->file = f;
+        f = NULL;
+    }
     *out = m;
     m = NULL;
 out:
     tsr_vqvae_destroy(m);
     tsr_safetensors_close(f);
+    return st;
+}
+
+tsr_status tsr_vqvae_complete(const tsr_vqvae *m)
+{
+    tsr_status st = TSR_OK;
+    if (!m->later)
+        return TSR_OK;
+    pthread_mutex_lock(&m->later->lock);
+    if (m->later->file)
+        st = tsr_safetensors_fill(m->later->file, m->ps, TSR_DIFFNET_PREFIX, 1);
+    if (st == TSR_OK) {
+        tsr_safetensors_close(m->later->file);
+        m->later->file = NULL;
+    }
+    pthread_mutex_unlock(&m->later->lock);
     return st;
 }
 
@@ -438,6 +466,8 @@ tsr_status tsr_vqvae_write(const tsr_vqvae *m, const char *path, unsigned flags,
 {
     tsr_status st = TSR_OK;
     json_t *metadata = NULL;
+    if (!(flags & TSR_VQVAE_ENCODER_ONLY))
+        TSR_GO(tsr_vqvae_complete(m));
     TSR_GO(tsr_vqvae_config_to_metadata(&m->config, &metadata));
     if (extra && json_object_update(metadata, (json_t *)extra) != 0)
         TSR_GOFAIL(TSR_EARG, "%s: further metadata must be an object", path);

@@ -391,6 +391,30 @@ static void broken_files_are_refused(void **state)
     }
 }
 
+/* Tensors of the decoder are read when they are wanted: those who encode do not wait for them. */
+static void decoders_are_read_when_used(void **state)
+{
+    (void)state;
+    const net_settings s = {.net = "divae_unet"};
+    net_file f;
+    net n = {0};
+    make_file(&f, s.net);
+    f.values[f.count - 1][0] = NAN;
+    write_file(&f, &s, path_of("nan"));
+    clear_file(&f);
+    assert_ok(tsr_vqvae_open(path_of("nan"), 0, &n.m));
+    assert_ok(tsr_vqvae_plan_create(n.m, SIDE, SIDE, TSR_PRECISION_FP32, &n.plan));
+    assert_ok(tsr_vqvae_work_create(n.plan, &n.w));
+    const tsr_vqvae_input in = {.pixels = clean};
+    int32_t ids[16];
+    assert_ok(tsr_vqvae_encode(n.w, &in, NULL, ids));
+    for (int i = 0; i < 2; i++)
+        assert_fails(TSR_ENUMERIC, tsr_vqvae_decode(n.w, ids, out));
+    assert_fails(TSR_ENUMERIC, tsr_vqvae_write(n.m, path_of("second"), 0, NULL));
+    assert_ok(tsr_vqvae_write(n.m, path_of("second"), TSR_VQVAE_ENCODER_ONLY, NULL));
+    close_net(&n);
+}
+
 static void settings_that_are_not_known_are_refused(void **state)
 {
     (void)state;
@@ -515,6 +539,7 @@ int main(void)
         cmocka_unit_test(files_round_trip),
         cmocka_unit_test(one_of_two_names_is_enough),
         cmocka_unit_test(broken_files_are_refused),
+        cmocka_unit_test(decoders_are_read_when_used),
         cmocka_unit_test(settings_that_are_not_known_are_refused),
         cmocka_unit_test(noise_belongs_to_seed_and_sample),
         cmocka_unit_test(guidance_moves_away_from_no_codes),
