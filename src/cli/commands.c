@@ -22,6 +22,7 @@ const tsr_command *const tsr_commands[] = {
     &tsr_cmd_inspect,
     &tsr_cmd_report,
     &tsr_cmd_info,
+    &tsr_cmd_parity,
     &tsr_cmd_bench,
     &tsr_cmd_help,
 };

@@ -14,6 +14,7 @@ extern const tsr_command tsr_cmd_generate;
 extern const tsr_command tsr_cmd_help;
 extern const tsr_command tsr_cmd_info;
 extern const tsr_command tsr_cmd_inspect;
+extern const tsr_command tsr_cmd_parity;
 extern const tsr_command tsr_cmd_report;
 extern const tsr_command tsr_cmd_roundtrip;
 extern const tsr_command tsr_cmd_train;
