@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""make_resize.py: write resize.fnv, what Pillow (9.4) makes of 200 random pictures for every filter.
+"""make_resize.py: write resize.fnv, what Pillow (9.4) makes of 400 random pictures for every filter.
 
-For each filter (nearest, box, bilinear, bicubic, lanczos), 200 times, grey and RGB in turn: FNV-1a (64
+For each filter (nearest, box, bilinear, bicubic, lanczos), 200 grey and 200 RGB in turn: FNV-1a (64
 bits, little-endian) of the resized pixels. test_resize.c makes the same pictures and sizes.
 """
 import os
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 FILTERS = [Image.NEAREST, Image.BOX, Image.BILINEAR, Image.BICUBIC, Image.LANCZOS]
-COUNT, LIMIT = 200, 200 * 200 * 3 + 64
+COUNT, LIMIT = 400, 200 * 200 * 3 + 64
 
 # x[k] = A[k] * x[0] + C[k]: the k-th value of the linear congruence of dsp_testing.h.
 A, C = np.ones(LIMIT, np.uint32), np.zeros(LIMIT, np.uint32)
