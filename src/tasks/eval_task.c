@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "trainer/gensettings.h"
 
 #include <string.h>
 
@@ -30,7 +31,8 @@ const tsr_field tsr_eval_fields[] = {
     {"tasks.*.guidance", TSR_FIELD_NUMBER, NULL, 0, 100, "weight of the condition; 1: no guidance"},
     {"tasks.*.variants", TSR_FIELD_INT, NULL, 1, TSR_EVAL_VARIANTS,
      "generate so often and take the mean of pictures, median of depth, commonest label"},
-    {"tasks.*.max_tokens", TSR_FIELD_INT, NULL, 0, 65536, "longest sequence; 0: the modality's"},
+    {"tasks.*.max_tokens", TSR_FIELD_INT, NULL, 0, TSR_SEQUENCE_POSITIONS,
+     "longest sequence; 0: the modality's"},
 };
 const size_t tsr_n_eval_fields = sizeof tsr_eval_fields / sizeof tsr_eval_fields[0];
 
@@ -159,34 +161,6 @@ tsr_status tsr_eval_tasks_read(tsr_eval_tasks *t, const tsr_recipe *r)
 
 /* ---- how to generate --------------------------------------------------------------------------*/
 
-/* In the order of the enumerations. */
-static const char *const schemes[] = {"maskgit", "random", "autoregressive", NULL};
-static const char *const schedules[] = {"cosine", "linear", NULL};
-static const char *const coolings[] = {"constant", "linear", "onex", NULL};
-
-static tsr_status choose(const json_t *settings, const char *key, const char *const *words,
-                         int *out)
-{
-    const char *s = json_string_value(json_object_get(settings, key));
-    size_t n = 0;
-    if (!s)
-        return TSR_OK;
-    for (; words[n]; n++)
-        if (strcmp(words[n], s) == 0) {
-            *out = (int)n;
-            return TSR_OK;
-        }
-    TSR_FAIL(TSR_ECONFIG, "%s: \"%s\" is none of %s, %s%s%s", key, s, words[0], words[1],
-             n > 2 ? ", " : "", n > 2 ? words[2] : "");
-}
-
-static void number(const json_t *settings, const char *key, double *out)
-{
-    const json_t *v = json_object_get(settings, key);
-    if (json_is_number(v))
-        *out = json_number_value(v);
-}
-
 /* Kinds whose figures are distances of values: the estimate that they ask for is the middle of what
  * the model thinks possible, and the likeliest tokens together are far from it (a depth map that is
  * sky all over). Draws of all places at once are such a sample of possibilities. Labels and
@@ -230,61 +204,55 @@ int tsr_eval_is_fixed(const tsr_eval_method *m)
            (m->target.scheme != TSR_SCHEME_ROAR || m->target.steps == 1);
 }
 
+/* Members of a task's settings that are not those of a target. */
+static int is_ours(const char *key, const json_t *value)
+{
+    int unlimited = strcmp(key, "max_tokens") == 0 && json_number_value(value) == 0;
+    return unlimited || strcmp(key, "variants") == 0;
+}
+
+static tsr_status set_target(tsr_target *t, const json_t *settings)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)settings, key, value)
+    {
+        char number[32];
+        if (is_ours(key, value))
+            continue;
+        snprintf(number, sizeof number, "%.17g", json_number_value(value));
+        TSR_TRY(tsr_target_set(t, key, json_is_string(value) ? json_string_value(value) : number));
+    }
+    return TSR_OK;
+}
+
 tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const char *kind, const json_t *settings,
                            tsr_eval_method *out)
 {
+    const json_t *variants = json_object_get(settings, "variants");
     tsr_eval_method method = defaults(mods, m, kind);
-    tsr_target t = method.target;
-    int scheme = (int)t.scheme, tokens = (int)t.tokens, cooling = (int)t.cooling;
-    double steps = (double)t.steps, most = (double)t.max_tokens, variants = (double)method.variants;
-    TSR_TRY(choose(settings, "scheme", schemes, &scheme));
-    TSR_TRY(choose(settings, "tokens", schedules, &tokens));
-    TSR_TRY(choose(settings, "cooling", coolings, &cooling));
-    number(settings, "steps", &steps);
-    number(settings, "max_tokens", &most);
-    number(settings, "variants", &variants);
-    number(settings, "temperature", &t.temperature);
-    number(settings, "cool_to", &t.cool_to);
-    number(settings, "power", &t.power);
-    number(settings, "top_k", &t.top_k);
-    number(settings, "top_p", &t.top_p);
-    number(settings, "guidance", &t.guidance);
-    t.scheme = (tsr_scheme)scheme;
-    t.tokens = (tsr_token_schedule)tokens;
-    t.cooling = (tsr_temperature_schedule)cooling;
-    t.steps = (size_t)steps;
-    t.max_tokens = (size_t)most;
-    if (variants > 1 && mods->items[m].cls == TSR_CLASS_SEQUENCE)
+    TSR_TRY(set_target(&method.target, settings));
+    if (variants)
+        method.variants = (size_t)json_number_value(variants);
+    if (method.variants > 1 && mods->items[m].cls == TSR_CLASS_SEQUENCE)
         TSR_FAIL(TSR_ECONFIG, "variants: only pictures can be made one, not %s",
                  mods->items[m].name);
-    *out = (tsr_eval_method){t, (size_t)variants};
-    if (tsr_eval_is_fixed(out))
-        out->variants = 1;
+    if (tsr_eval_is_fixed(&method))
+        method.variants = 1;
+    *out = method;
     return TSR_OK;
 }
 
 tsr_status tsr_eval_settings(const tsr_eval_method *method, json_t **out)
 {
     const tsr_target *t = &method->target;
-    json_t *o =
-        json_pack("{s:s, s:f, s:f, s:f, s:f}", "scheme", schemes[t->scheme], "temperature",
-                  t->temperature, "top_k", t->top_k, "top_p", t->top_p, "guidance", t->guidance);
+    json_t *o;
     tsr_status st = TSR_OK;
-    if (!o)
-        TSR_FAIL(TSR_ENOMEM, "no memory for settings");
-    if (t->scheme != TSR_SCHEME_AUTOREGRESSIVE) {
-        TSR_GO(tsr_json_set(o, "steps", json_integer((json_int_t)t->steps)));
-        TSR_GO(tsr_json_set(o, "tokens", json_string(schedules[t->tokens])));
-        TSR_GO(tsr_json_set(o, "cooling", json_string(coolings[t->cooling])));
-        if (t->cooling == TSR_TEMPERATURE_ONEX) {
-            TSR_GO(tsr_json_set(o, "cool_to", json_real(t->cool_to)));
-            TSR_GO(tsr_json_set(o, "power", json_real(t->power)));
-        }
-    }
+    TSR_TRY(tsr_target_to_json(t, &o));
+    if (t->scheme != TSR_SCHEME_AUTOREGRESSIVE)
+        TSR_GO(tsr_json_set(o, "tokens", json_string(tsr_token_schedule_name(t->tokens))));
     if (method->variants > 1)
         TSR_GO(tsr_json_set(o, "variants", json_integer((json_int_t)method->variants)));
-    if (t->max_tokens)
-        TSR_GO(tsr_json_set(o, "max_tokens", json_integer((json_int_t)t->max_tokens)));
     *out = o;
     o = NULL;
 out:

@@ -19,9 +19,9 @@ static const char *const keys[] = {"scheme",  "steps",    "tokens",    "temperat
                                    "cooling", "cool_to",  "power",     "top_k",
                                    "top_p",   "guidance", "max_tokens"};
 
-const char *tsr_scheme_name(tsr_scheme s)
+const char *tsr_token_schedule_name(tsr_token_schedule s)
 {
-    return schemes[s];
+    return schedules[s];
 }
 
 static tsr_status word(const char *key, const char *value, const char *const *words, size_t n,

@@ -21,7 +21,7 @@ TSR_USE tsr_status tsr_target_set(tsr_target *t, const char *key, const char *va
 /* The ones that matter for the target's scheme. Object; json_decref. */
 TSR_USE tsr_status tsr_target_to_json(const tsr_target *t, json_t **out);
 
-/* Name of a scheme. Never NULL. */
-const char *tsr_scheme_name(tsr_scheme s);
+/* "cosine", "linear". */
+const char *tsr_token_schedule_name(tsr_token_schedule s);
 
 #endif

@@ -60,7 +60,7 @@ static void reads_recipes(void **state)
                     "  - {from: rgb, to: depth}\n"
                     "  - {from: [rgb, caption], to: label, metric: [miou], steps: 3, temperature: "
                     "0.5, variants: 4,\n"
-                    "     scheme: random, tokens: linear, top_p: 0.8}\n",
+                    "     scheme: random, tokens: linear, top_p: 0.8, max_tokens: 0}\n",
                     &t));
     assert_int_equal(t.count, 2);
     assert_int_equal(t.items[1].n_from, 2);
@@ -84,6 +84,8 @@ static void reads_recipes(void **state)
     assert_true(method.target.temperature == 0.5 && method.target.top_p == 0.8);
     assert_ok(tsr_eval_settings(&method, &settings));
     assert_string_equal(json_string_value(json_object_get(settings, "scheme")), "random");
+    assert_string_equal(json_string_value(json_object_get(settings, "tokens")), "linear");
+    assert_int_equal(json_integer_value(json_object_get(settings, "variants")), 4);
     json_decref(settings);
     assert_ok(tsr_eval_target(&mods, 0, "depth", NULL, &method));
     assert_true(method.target.temperature == 1 && method.variants > 1 &&
