@@ -21,7 +21,7 @@ typedef struct tsr_adamw {
     double beta1, beta2; /* in [0, 1) */
     double eps;
     double weight_decay;
-    int clear_grads; /* 1: the step sets gradients to zero on its way, which saves a pass over memory */
+    int clear_grads; /* 1: leaves the gradients zero, which saves a pass over memory */
 } tsr_adamw;
 
 /* lr 0, betas 0.9 and 0.99, eps 1e-8, weight decay 0.05: the settings of every 4M tokenizer. */
@@ -35,8 +35,8 @@ TSR_USE tsr_status tsr_grad_norm(const tsr_params *ps, double *norm);
 double tsr_clip_factor(double norm, double max_norm);
 
 /* One step on all trained tensors with gradients times `scale` (clipping, 1 / accumulated batches).
- * `step` counts from 1. Gradients are left as they are unless clear_grads is set. Errors: TSR_EARG for values out of range,
- * TSR_ENOMEM when the moments are made (the first time). */
+ * `step` counts from 1. Gradients are left as they are unless clear_grads is set.
+ * Errors   TSR_EARG for values out of range, TSR_ENOMEM when the moments are made (the first time). */
 TSR_USE tsr_status tsr_adamw_step(tsr_params *ps, const tsr_adamw *opt, uint64_t step,
                                   double scale);
 

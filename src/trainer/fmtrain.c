@@ -20,6 +20,7 @@ struct tsr_fmtrain {
     uint64_t skipped; /* updates left out in a row */
     /* the step in the making: */
     size_t micro;               /* micro-batches so far */
+    int cleared;                /* gradients are zero: the last update left them so */
     double share;               /* sum of their weights */
     tsr_fmtrain_report pending; /* its loss is not divided by share yet */
 };
@@ -254,10 +255,12 @@ static tsr_status forward_backward(tsr_fmtrain *t, const tsr_example *const *exa
     }
     TSR_TRY(need_net(t));
     if (t->micro == 0) {
-        tsr_params_zero_grads(tsr_fm_params(t->m));
+        if (!t->cleared)
+            tsr_params_zero_grads(tsr_fm_params(t->m));
         t->share = 0;
         t->pending = (tsr_fmtrain_report){.step = t->step};
     }
+    t->cleared = 0;
     count_rows(examples, count, &t->pending);
     TSR_TRY(tsr_fmnet_run(t->net, examples, count, share));
     t->share += share;
@@ -297,7 +300,11 @@ static tsr_status learn(tsr_fmtrain *t, tsr_fmtrain_report *r)
         return TSR_OK;
     }
     opt.lr = r->rate;
-    return tsr_adamw_step(ps, &opt, t->step + 1, factor * tsr_clip_factor(r->grad_norm, t->o.clip));
+    opt.clear_grads = 1;
+    TSR_TRY(
+        tsr_adamw_step(ps, &opt, t->step + 1, factor * tsr_clip_factor(r->grad_norm, t->o.clip)));
+    t->cleared = 1;
+    return TSR_OK;
 }
 
 static tsr_status update(tsr_fmtrain *t, tsr_fmtrain_report *r)

@@ -24,6 +24,7 @@ struct tsr_vqtrain {
     size_t rows, columns; /* token grid of one sample */
     size_t latents;       /* batch * rows * columns */
     uint64_t step;
+    int cleared; /* gradients are zero: the last step left them so */
     tsr_graph *enc, *dec;
     tsr_exec *run_enc, *run_dec; /* made by the first step */
     tsr_value in, z, gz;
@@ -368,7 +369,9 @@ static tsr_status forward_backward(tsr_vqtrain *t, tsr_quant_step *s, tsr_vqtrai
 {
     const tsr_quantizer_kind *kind = t->m->q->kind;
     size_t n = t->latents * t->m->info.code_width;
-    tsr_params_zero_grads(t->m->ps);
+    if (!t->cleared)
+        tsr_params_zero_grads(t->m->ps);
+    t->cleared = 0;
     if (t->o.freeze_encoder) {
         TSR_TRY(kind->encode(t->m->q, s->z, s->rows, s->scratch, s->ids));
         kind->decode(t->m->q, s->ids, s->rows, s->out);
@@ -400,7 +403,9 @@ static tsr_status learn(tsr_vqtrain *t, tsr_quant_step *s, tsr_vqtrain_report *r
         r->revived = s->revived;
     }
     opt.lr = r->rate = tsr_schedule_at(&t->o.rate, t->step);
+    opt.clear_grads = 1;
     TSR_TRY(tsr_adamw_step(t->m->ps, &opt, t->step + 1, tsr_clip_factor(r->grad_norm, t->o.clip)));
+    t->cleared = 1;
     if (t->o.average > 0)
         TSR_TRY(tsr_params_average(t->m->ps, t->o.average));
     return t->m->q->kind->refresh(t->m->q);
