@@ -16,7 +16,7 @@
 #include <string.h>
 
 typedef struct settings {
-    int json, progress, sampler;
+    int json, progress, sampler, compatible;
     const char *output, *modality;
     tsr_option_list tokenizers;
     long long steps, seed;
@@ -42,6 +42,9 @@ static const tsr_option options[] = {
     {"guidance", 0, TSR_OPT_NUMBER, offsetof(settings, guidance), "1", 0, 1000, "X",
      "how far a diffusion decoder moves from what it would do without the tokens; 1 does without, "
      "and others take twice the time"},
+    {"compatible", 0, TSR_OPT_FLAG, offsetof(settings, compatible), NULL, 0, 0, NULL,
+     "visit the steps that the 4M reference visits also where it miscounts them: more than asked for "
+     "with ddim when they do not divide those of training, none at full noise with ddpm"},
     TSR_OPTION_PROGRESS(settings),
     TSR_OPTION_JSON(settings),
 };
@@ -52,7 +55,8 @@ static tsr_decoding decoding_of(const settings *s, const tsr_token_line *line)
     static const char *const samplers[] = {"ddim", "ddpm", "pndm", "plms"};
     return (tsr_decoding){.steps = (size_t)s->steps, .seed = (uint64_t)s->seed,
                           .sample = tsr_hash_name(line->key), .sampler = samplers[s->sampler],
-                          .eta = (float)s->eta, .guidance = (float)s->guidance, .job = s->job};
+                          .eta = (float)s->eta, .guidance = (float)s->guidance,
+                          .compatible = s->compatible, .job = s->job};
 }
 
 static tsr_status write_decoded(const settings *s, const tsr_tool *tool, const tsr_token_line *line)
@@ -175,7 +179,7 @@ const tsr_command tsr_cmd_decode = {
         "decodes each with the tokenizer that made it, and writes KEY.MODALITY.EXT into the output "
         "folder, slashes of the key replaced. The names of the files go to standard output. Tokenizers "
         "with a diffusion decoder (published RGB, depth, normals, edges) draw noise and remove it step "
-        "by step: --steps, --seed, --sampler, --eta and --guidance are for them.",
+        "by step: --steps, --seed, --sampler, --eta, --guidance and --compatible are for them.",
     .min_operands = 0,
     .max_operands = -1,
     .options = options,

@@ -362,7 +362,8 @@ static tsr_status decode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
 {
     const tsr_vqvae_decoding with = {.steps = how->steps, .seed = how->seed, .sample = how->sample,
                                      .sampler = how->sampler, .eta = how->eta,
-                                     .guidance = how->guidance, .job = how->job};
+                                     .guidance = how->guidance, .compatible = how->compatible,
+                                     .job = how->job};
     const tsr_grid *g = t->state;
     grid_work *k = w->state;
     size_t places = (size_t)t->space.height * t->space.width, heads = t->space.levels;

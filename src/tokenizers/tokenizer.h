@@ -74,6 +74,7 @@ typedef struct tsr_decoding {
     const char *sampler;   /* "ddim", "ddpm", "pndm", "plms"; NULL: ddim */
     float eta;             /* DDIM: 0 .. 1 */
     float guidance;        /* 0 or 1: none */
+    int compatible;        /* visit the steps that the 4M reference visits, miscounted ones too */
     const struct tsr_job *job; /* is told of each step and may stop the work */
 } tsr_decoding;
 
