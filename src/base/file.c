@@ -11,8 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define TEMP_MARK ".tmp." /* between a name and the writer's process id */
 
 static tsr_status os_failure(const char *path, const char *what)
 {
@@ -66,7 +69,48 @@ out:
 
 tsr_status tsr_file_temp_name(const char *path, char **temp)
 {
-    return tsr_format(temp, "%s.tmp.%ld", path, (long)getpid());
+    return tsr_format(temp, "%s" TEMP_MARK "%ld", path, (long)getpid());
+}
+
+int tsr_file_is_temp(const char *name)
+{
+    return strstr(name, TEMP_MARK) != NULL;
+}
+
+tsr_status tsr_remove_temporaries(const char *folder)
+{
+    tsr_names names = {0};
+    if (!tsr_is_folder(folder))
+        return TSR_OK;
+    tsr_status st = tsr_list_folder(folder, &names);
+    for (size_t i = 0; st == TSR_OK && i < names.count; i++) {
+        char *path;
+        if (!tsr_file_is_temp(names.names[i]))
+            continue;
+        TSR_GO(tsr_path_join(&path, folder, names.names[i]));
+        unlink(path);
+        tsr_free(path);
+    }
+out:
+    tsr_names_clear(&names);
+    return st;
+}
+
+tsr_status tsr_lock_folder(const char *folder, const char *name, const char *busy, int *fd)
+{
+    char *path;
+    TSR_TRY(tsr_path_join(&path, folder, name));
+    int f = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int code = errno;
+    tsr_free(path);
+    if (f < 0)
+        TSR_FAIL(TSR_EIO, "%s: cannot be written to: %s", folder, strerror(code));
+    if (flock(f, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(f);
+        TSR_FAIL(TSR_EIO, "%s: %s", folder, busy);
+    }
+    *fd = f;
+    return TSR_OK;
 }
 
 static tsr_status sync_path(const char *path, int flags)

@@ -22,6 +22,19 @@ TSR_USE tsr_status tsr_file_write(const char *path, const void *data, size_t byt
 TSR_USE tsr_status tsr_file_temp_name(const char *path, char **temp);
 TSR_USE tsr_status tsr_file_publish(const char *temp, const char *path);
 
+/* 1 when a name is that of a temporary file as above. */
+int tsr_file_is_temp(const char *name);
+
+/* Remove the temporary files of a folder, which killed writers left; whoever calls holds the lock
+ * of the folder. No such folder: nothing to do. */
+TSR_USE tsr_status tsr_remove_temporaries(const char *folder);
+
+/* Lock a folder that exists by the file `name` in it: *fd holds the lock until it is closed or the
+ * process ends. A file system that cannot lock is trusted.
+ * Errors   TSR_EIO when the file cannot be written, or "FOLDER: busy" when another process has it.
+ */
+TSR_USE tsr_status tsr_lock_folder(const char *folder, const char *name, const char *busy, int *fd);
+
 /* mkdir -p. */
 TSR_USE tsr_status tsr_make_folders(const char *path);
 

@@ -7,58 +7,18 @@
 #include "pipeline/tokenize_plan.h"
 #include "shards/corpus.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define LISTED_FAILURES 100
 
-/* One writer at a time. A file system that cannot lock is trusted. */
-static tsr_status lock_corpus(const char *folder, int *fd)
-{
-    char *path;
-    TSR_TRY(tsr_path_join(&path, folder, ".writer.lock"));
-    int f = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    int code = errno;
-    tsr_free(path);
-    if (f < 0)
-        TSR_FAIL(TSR_EIO, "%s: cannot be written to: %s", folder, strerror(code));
-    if (flock(f, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        close(f);
-        TSR_FAIL(TSR_EIO, "%s: another program is writing to this corpus", folder);
-    }
-    *fd = f;
-    return TSR_OK;
-}
-
-/* What killed writers left. */
+/* What killed writers left in the folder and that of the kept tokenizers. */
 static tsr_status clean_up(const char *folder)
 {
-    tsr_names names = {0};
-    tsr_status st = tsr_list_folder(folder, &names);
-    for (size_t i = 0; st == TSR_OK && i < names.count; i++) {
-        char *path;
-        if (!strstr(names.names[i], ".tmp."))
-            continue;
-        st = tsr_path_join(&path, folder, names.names[i]);
-        if (st != TSR_OK)
-            break;
-        unlink(path);
-        tsr_free(path);
-    }
-    tsr_names_clear(&names);
-    return st;
-}
-
-/* The folder and that of the kept tokenizers. */
-static tsr_status clean_all(const char *folder)
-{
     char *below;
-    TSR_TRY(clean_up(folder));
+    TSR_TRY(tsr_remove_temporaries(folder));
     TSR_TRY(tsr_path_join(&below, folder, "tokenizers"));
-    tsr_status st = tsr_is_folder(below) ? clean_up(below) : TSR_OK;
+    tsr_status st = tsr_remove_temporaries(below);
     tsr_free(below);
     return st;
 }
@@ -195,7 +155,7 @@ static tsr_status run(tsr_task *t, tsr_task_meter *meter)
 {
     if (t->samples == 0)
         TSR_FAIL(TSR_ENOENT, "%s: has no sample for any modality of the recipe", t->root);
-    TSR_TRY(clean_all(t->output));
+    TSR_TRY(clean_up(t->output));
     TSR_TRY(tsr_task_keep(t));
     /* The new vocabulary is in place before any file refers to it. */
     TSR_TRY(tsr_manifest_write(&t->manifest, t->output));
@@ -225,7 +185,8 @@ tsr_status tsr_tokenize(const tsr_recipe *recipe, const tsr_tokenize_options *op
     tsr_status st = TSR_OK, result;
     if (!options->dry_run) {
         TSR_GO(tsr_make_folders(output));
-        TSR_GO(lock_corpus(output, &lock));
+        TSR_GO(tsr_lock_folder(output, ".writer.lock", "another program is writing to this corpus",
+                               &lock));
     }
     TSR_GO(tsr_task_open(recipe, options->replace, &t));
     result = options->dry_run ? count_work(&t, &meter) : run(&t, &meter);

@@ -282,7 +282,7 @@ static tsr_status check_orphans(verifier *v, const tsr_manifest *m)
     tsr_status st = keep(v, tsr_list_folder(v->path, &names));
     for (size_t i = 0; st == TSR_OK && i < names.count; i++) {
         const char *n = names.names[i];
-        if (strstr(n, ".tmp."))
+        if (tsr_file_is_temp(n))
             st = add(&v->report->remarks, "%s/%s: left by a writer that was killed", v->path, n);
         else if (tsr_ends_with(n, ".h5") && strcmp(n, "corpus.h5") != 0 && !listed(m, n))
             st = add(&v->report->remarks, "%s/%s: is not listed in the manifest", v->path, n);

@@ -8,12 +8,9 @@
 #include "base/str.h"
 #include "trainer/fmjob.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define MAX_REPORT_BYTES ((size_t)64 << 20)
@@ -75,42 +72,13 @@ static tsr_status name_files(tsr_fmjob *j)
     return hash_recipe(j);
 }
 
-/* One run at a time. A file system that cannot lock is trusted. */
-static tsr_status lock_folder(tsr_fmjob *j)
+/* One run at a time, and without what a killed one left half written. */
+static tsr_status take_folder(tsr_fmjob *j)
 {
-    char *path;
     TSR_TRY(tsr_make_folders(j->output));
-    TSR_TRY(tsr_path_join(&path, j->output, ".run.lock"));
-    j->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    int failed = errno;
-    tsr_free(path);
-    if (j->lock < 0)
-        TSR_FAIL(TSR_EIO, "%s: cannot be written: %s", j->output, strerror(failed));
-    if (flock(j->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        TSR_FAIL(TSR_EIO, "%s: another run is writing there", j->output);
-    return TSR_OK;
-}
-
-/* Remove what a killed run left half written; the lock is held. */
-static tsr_status clean(const char *folder)
-{
-    tsr_names names = {0};
-    tsr_status st = TSR_OK;
-    if (!tsr_is_folder(folder))
-        return TSR_OK;
-    TSR_TRY(tsr_list_folder(folder, &names));
-    for (size_t i = 0; i < names.count && st == TSR_OK; i++) {
-        char *path;
-        if (!strstr(names.names[i], ".tmp."))
-            continue;
-        st = tsr_path_join(&path, folder, names.names[i]);
-        if (st != TSR_OK)
-            break;
-        unlink(path);
-        tsr_free(path);
-    }
-    tsr_names_clear(&names);
-    return st;
+    TSR_TRY(tsr_lock_folder(j->output, ".run.lock", "another run is writing there", &j->lock));
+    TSR_TRY(tsr_remove_temporaries(j->output));
+    return tsr_remove_temporaries(j->checkpoints);
 }
 
 static tsr_status checkpoint_path(const tsr_fmjob *j, uint64_t step, char **out)
@@ -573,11 +541,8 @@ tsr_status tsr_fmrun(const tsr_recipe *recipe, const tsr_fmrun_options *options,
     TSR_GO(name_files(j));
     if (!options->dry_run) {
         TSR_GO(earlier_report(j, &result));
-        if (!result) {
-            TSR_GO(lock_folder(j));
-            TSR_GO(clean(j->output));
-            TSR_GO(clean(j->checkpoints));
-        }
+        if (!result)
+            TSR_GO(take_folder(j));
     }
     if (!result) {
         TSR_GO(open_job(j));

@@ -162,6 +162,40 @@ static void a_walk_lists_folders_that_look_like_files(void **state)
     tsr_names_clear(&names);
 }
 
+static void what_killed_writers_left_is_removed(void **state)
+{
+    (void)state;
+    char *temp;
+    assert_ok(tsr_remove_temporaries(in_root("no-such-folder")));
+    assert_ok(tsr_make_folders(in_root("left/c.tmp.9")));
+    assert_ok(tsr_file_temp_name(in_root("left/a.h5"), &temp));
+    assert_true(tsr_file_is_temp(tsr_path_name(temp)));
+    assert_false(tsr_file_is_temp("a.tmp"));
+    assert_ok(tsr_file_write(temp, "x", 1));
+    assert_ok(tsr_file_write(in_root("left/b.tmp"), "x", 1));
+    assert_ok(tsr_remove_temporaries(in_root("left")));
+    assert_false(tsr_file_exists(temp));
+    assert_true(tsr_file_exists(in_root("left/b.tmp")));
+    assert_true(tsr_is_folder(in_root("left/c.tmp.9"))); /* files only */
+    tsr_free(temp);
+}
+
+static void a_folder_is_locked_once(void **state)
+{
+    (void)state;
+    int first = -1, second = -1;
+    assert_ok(tsr_make_folders(in_root("shared")));
+    assert_ok(tsr_lock_folder(in_root("shared"), ".lock", "is taken", &first));
+    assert_fails(TSR_EIO, tsr_lock_folder(in_root("shared"), ".lock", "is taken", &second));
+    assert_non_null(strstr(tsr_error(), "shared: is taken"));
+    assert_int_equal(second, -1);
+    close(first);
+    assert_ok(tsr_lock_folder(in_root("shared"), ".lock", "is taken", &second));
+    close(second);
+    assert_fails(TSR_EIO, tsr_lock_folder(in_root("no-such"), ".lock", "is taken", &second));
+    assert_non_null(strstr(tsr_error(), "cannot be written to"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +203,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_is_said),
         cmocka_unit_test(a_walk_is_sorted_and_ends_at_loops),
         cmocka_unit_test(a_walk_lists_folders_that_look_like_files),
+        cmocka_unit_test(what_killed_writers_left_is_removed),
+        cmocka_unit_test(a_folder_is_locked_once),
         cmocka_unit_test(digests_match_the_published_function),
         cmocka_unit_test(utf8_is_checked_strictly),
         cmocka_unit_test(near_words_are_suggested),
