@@ -6,22 +6,6 @@
 #include "cli/console.h"
 #include "cli/tokenline.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-static tsr_status find_sample(tsr_corpus *c, const char *name, uint64_t *sample)
-{
-    tsr_status st = tsr_corpus_find(c, name, sample);
-    if (st != TSR_ENOENT || !*name || name[strspn(name, "0123456789")])
-        return st;
-    unsigned long long number = strtoull(name, NULL, 10);
-    if (number >= tsr_corpus_samples(c))
-        TSR_FAIL(TSR_ENOENT, "%s: no sample has the key or number %s; there are %llu",
-                 tsr_corpus_path(c), name, (unsigned long long)tsr_corpus_samples(c));
-    *sample = number;
-    return TSR_OK;
-}
-
 static tsr_status show_sequence(const tsr_screen *screen, const tsr_toolbox *tools,
                                 const tsr_token_space *space, const tsr_tokens *tokens)
 {
@@ -99,7 +83,7 @@ tsr_status tsr_inspect_sample(tsr_corpus *c, const tsr_toolbox *tools, const cha
     json_t *list = json_array(), *value = NULL;
     const tsr_manifest *man = tsr_corpus_manifest(c);
     tsr_status st;
-    TSR_GO(find_sample(c, name, &sample));
+    TSR_GO(tsr_corpus_find_named(c, name, &sample));
     TSR_GO(tsr_corpus_key(c, sample, &key));
     if (!json) {
         fprintf(screen->out, "sample %llu: ", (unsigned long long)sample);

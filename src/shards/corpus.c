@@ -9,6 +9,7 @@
 #include "shards/layout.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -378,4 +379,17 @@ tsr_status tsr_corpus_find(tsr_corpus *c, const char *key, uint64_t *sample)
     if (st == TSR_OK && !found)
         TSR_FAIL(TSR_ENOENT, "%s: has no sample \"%s\"", c->path, key);
     return st;
+}
+
+tsr_status tsr_corpus_find_named(tsr_corpus *c, const char *name, uint64_t *sample)
+{
+    tsr_status st = tsr_corpus_find(c, name, sample);
+    if (st != TSR_ENOENT || !*name || name[strspn(name, "0123456789")])
+        return st;
+    unsigned long long number = strtoull(name, NULL, 10);
+    if (number >= tsr_corpus_samples(c))
+        TSR_FAIL(TSR_ENOENT, "%s: no sample has the key or number %s; there are %llu", c->path,
+                 name, (unsigned long long)tsr_corpus_samples(c));
+    *sample = number;
+    return TSR_OK;
 }

@@ -51,6 +51,9 @@ TSR_USE tsr_status tsr_corpus_view(tsr_corpus *c, uint64_t sample, uint32_t crop
  * files until it is found. TSR_ENOENT. */
 TSR_USE tsr_status tsr_corpus_find(tsr_corpus *c, const char *key, uint64_t *sample);
 
+/* The sample a user names: by its key, else by its number. TSR_ENOENT. */
+TSR_USE tsr_status tsr_corpus_find_named(tsr_corpus *c, const char *name, uint64_t *sample);
+
 /* An open shard file, to look at it row by row; release with tsr_corpus_put_shard. *out is NULL
  * when the corpus has no such file. Thread-safe. */
 TSR_USE tsr_status tsr_corpus_get_shard(tsr_corpus *c, const char *modality, uint32_t shard,

@@ -5,7 +5,6 @@
 #include "pipeline/onefile.h"
 #include "tasks/genwork.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Give item i these tokens of modality m; patches become bytes. Takes them. */
@@ -67,19 +66,6 @@ static tsr_status encode(tsr_gen_work *w, size_t m, tsr_tokens *out)
 
 /* --- samples of a corpus --- */
 
-static tsr_status find_sample(tsr_corpus *c, const char *name, uint64_t *sample)
-{
-    tsr_status st = tsr_corpus_find(c, name, sample);
-    if (st != TSR_ENOENT || !*name || name[strspn(name, "0123456789")])
-        return st;
-    unsigned long long number = strtoull(name, NULL, 10);
-    if (number >= tsr_corpus_samples(c))
-        TSR_FAIL(TSR_ENOENT, "%s: no sample has the key or number %s; there are %llu",
-                 tsr_corpus_path(c), name, (unsigned long long)tsr_corpus_samples(c));
-    *sample = number;
-    return TSR_OK;
-}
-
 /* The corpus's tokens mean the same as the model's. */
 static tsr_status check_corpus(const tsr_gen_work *w, size_t m)
 {
@@ -120,7 +106,7 @@ static tsr_status fill_item(tsr_gen_work *w, size_t i)
     tsr_gen_item *item = &w->items[i];
     uint64_t sample = 0;
     if (w->spec->samples.count) {
-        TSR_TRY(find_sample(w->corpus, w->spec->samples.items[i], &sample));
+        TSR_TRY(tsr_corpus_find_named(w->corpus, w->spec->samples.items[i], &sample));
         TSR_TRY(tsr_corpus_key(w->corpus, sample, &item->key));
     } else {
         TSR_TRY(tsr_strdup(&item->key, ""));

@@ -222,6 +222,16 @@ static void samples_by_index_and_key(void **state)
     assert_int_equal(sample, 14);
     assert_fails(TSR_ENOENT, tsr_corpus_split_sample(c, "val", 5, &sample));
     assert_fails(TSR_ENOENT, tsr_corpus_find(c, "nothing", &sample));
+    assert_ok(tsr_corpus_find_named(c, "longer-name1/00002", &sample));
+    assert_int_equal(sample, 7);
+    assert_ok(tsr_corpus_find_named(c, "14", &sample));
+    assert_int_equal(sample, 14);
+    assert_fails(TSR_ENOENT, tsr_corpus_find_named(c, "15", &sample));
+    assert_non_null(strstr(tsr_error(), "key or number 15; there are 15"));
+    assert_fails(TSR_ENOENT, tsr_corpus_find_named(c, "99999999999999999999", &sample));
+    assert_fails(TSR_ENOENT, tsr_corpus_find_named(c, "1x", &sample));
+    assert_fails(TSR_ENOENT, tsr_corpus_find_named(c, "", &sample));
+    assert_int_equal(sample, 14);
     assert_fails(TSR_ENOENT, tsr_corpus_read(c, "depth", 0, 0, &t, &p));
     assert_fails(TSR_EARG, tsr_corpus_read(c, "rgb", 15, 0, &t, &p));
     assert_fails(TSR_EARG, tsr_corpus_read(c, "rgb", 7, 2, &t, &p));
