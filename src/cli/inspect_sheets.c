@@ -26,24 +26,6 @@ typedef struct sheet {
     size_t rows, max_rows, columns;
 } sheet;
 
-static int source_find(const tsr_source *s, const char *key, size_t *at)
-{
-    size_t lo = 0, hi = tsr_source_count(s);
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        int order = strcmp(tsr_source_key(s, mid), key);
-        if (order == 0) {
-            *at = mid;
-            return 1;
-        }
-        if (order < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return 0;
-}
-
 /* The original as the decoder should give it: cropped, resized, converted. Without a tokenizer, the
  * file as it is. An original that cannot be shown leaves its place empty. */
 static tsr_status add_original(const sheet *s, uint64_t sample, tsr_image *out)
@@ -56,7 +38,7 @@ static tsr_status add_original(const sheet *s, uint64_t sample, tsr_image *out)
     tsr_media file = {0}, target = {0};
     tsr_status st;
     TSR_GO(tsr_corpus_key(s->corpus, sample, &key));
-    if (!source_find(s->source, key, &at) || !tsr_source_path(s->source, at, 0))
+    if (!tsr_source_find(s->source, key, &at) || !tsr_source_path(s->source, at, 0))
         goto out;
     TSR_GO(tsr_corpus_view(s->corpus, sample, 0, &view));
     tsr_read_options read = tsr_kind_options(kind);

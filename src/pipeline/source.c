@@ -245,6 +245,24 @@ const char *tsr_source_key(const tsr_source *s, size_t i)
     return s->keys[i];
 }
 
+int tsr_source_find(const tsr_source *s, const char *key, size_t *row)
+{
+    size_t lo = 0, hi = s ? tsr_source_count(s) : 0;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int order = strcmp(tsr_source_key(s, mid), key);
+        if (order == 0) {
+            *row = mid;
+            return 1;
+        }
+        if (order < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return 0;
+}
+
 const char *tsr_source_path(const tsr_source *s, size_t i, size_t f)
 {
     const entry *e = s->files[i * s->n_folders + f];

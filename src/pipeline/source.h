@@ -35,6 +35,9 @@ size_t tsr_source_count(const tsr_source *s);
 /* Key of sample i < count. Borrowed until close. */
 const char *tsr_source_key(const tsr_source *s, size_t i);
 
+/* 1 and its row when a sample has this key, else 0 (also for s NULL). */
+int tsr_source_find(const tsr_source *s, const char *key, size_t *row);
+
 /* Where sample i keeps its folder f: a path, or "shard.tar:member"; NULL when it has none. */
 const char *tsr_source_path(const tsr_source *s, size_t i, size_t f);
 

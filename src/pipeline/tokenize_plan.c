@@ -367,23 +367,6 @@ const char *tsr_task_path(const tsr_task *t, size_t split, size_t row, size_t f)
 
 /* --- shards --- */
 
-/* The row of a key, or TSR_NO_ROW; keys of a source are sorted. */
-static size_t find_row(const tsr_source *s, const char *key)
-{
-    size_t lo = 0, hi = s ? tsr_source_count(s) : 0;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        int c = strcmp(tsr_source_key(s, mid), key);
-        if (c == 0)
-            return mid;
-        if (c < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return TSR_NO_ROW;
-}
-
 static tsr_status new_shard(tsr_task *t, size_t split, size_t samples, uint32_t number,
                             tsr_task_shard **out)
 {
@@ -409,9 +392,10 @@ static tsr_status add_existing(tsr_task *t, size_t split, const tsr_shard_entry 
     TSR_GO(tsr_keys_read(path, &k));
     TSR_GO(new_shard(t, split, k.samples, e->shard, &s));
     for (size_t i = 0; i < k.samples; i++) {
-        s->rows[i] = find_row(t->splits[split].source, k.key[i]);
-        if (s->rows[i] != TSR_NO_ROW)
+        if (tsr_source_find(t->splits[split].source, k.key[i], &s->rows[i]))
             used[s->rows[i]] = 1;
+        else
+            s->rows[i] = TSR_NO_ROW;
     }
 out:
     tsr_keys_clear(&k);

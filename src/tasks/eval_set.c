@@ -188,23 +188,6 @@ out:
     return st;
 }
 
-/* Row of a key in the files, which are sorted; TSR_EVAL_NONE when they lack it. */
-static size_t row_of(const tsr_source *s, const char *key)
-{
-    size_t lo = 0, hi = s ? tsr_source_count(s) : 0;
-    while (lo < hi) {
-        size_t middle = lo + (hi - lo) / 2;
-        int order = strcmp(tsr_source_key(s, middle), key);
-        if (order == 0)
-            return middle;
-        if (order < 0)
-            lo = middle + 1;
-        else
-            hi = middle;
-    }
-    return TSR_EVAL_NONE;
-}
-
 tsr_status tsr_eval_set_open(const tsr_eval_spec *spec, const tsr_mods *mods, const char *wanted,
                              tsr_eval_set *out)
 {
@@ -259,7 +242,8 @@ static tsr_status read_item(tsr_eval_set *s, const char *wanted, tsr_eval_item *
 {
     TSR_TRY(tsr_corpus_key(s->corpus, it->sample, &it->key));
     TSR_TRY(tsr_corpus_view(s->corpus, it->sample, 0, &it->view));
-    it->row = row_of(s->source, it->key);
+    if (!tsr_source_find(s->source, it->key, &it->row))
+        it->row = TSR_EVAL_NONE;
     for (size_t m = 0; m < s->mods->count; m++) {
         if (!wanted[m] || !s->of[m].space)
             continue;

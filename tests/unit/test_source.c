@@ -58,6 +58,14 @@ static void samples_are_aligned_by_name(void **state)
     assert_string_equal(tsr_source_key(s, 1), "0/a.c");
     assert_string_equal(tsr_source_key(s, 2), "0/only");
     assert_string_equal(tsr_source_key(s, 3), "1/x");
+    for (size_t i = 0; i < 4; i++) {
+        size_t row = 9;
+        assert_true(tsr_source_find(s, tsr_source_key(s, i), &row));
+        assert_int_equal(row, i);
+        assert_false(tsr_source_find(s, "0/nothing", &row));
+        assert_false(tsr_source_find(NULL, "1/x", &row));
+        assert_int_equal(row, i);
+    }
     assert_non_null(tsr_source_path(s, 0, 0));
     assert_null(tsr_source_path(s, 0, 1));
     assert_null(tsr_source_path(s, 2, 0));
