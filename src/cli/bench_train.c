@@ -84,7 +84,7 @@ static tsr_status run_init(run *r, const tsr_bench_settings *s)
     TSR_TRY(model_init(r));
     const tsr_mods *mods = &tsr_fm_get_config(r->model)->mods;
     r->batch = o.batch = (size_t)s->batch;
-    o.precision = tsr_bench_precision(s);
+    o.precision = tsr_precision_chosen(s->precision);
     o.in_rows = o.out_rows = SHOWN;
     for (size_t m = 0; m < mods->count; m++)
         o.in_of[m] = o.out_of[m] = SHOWN;
@@ -122,7 +122,7 @@ tsr_status tsr_bench_train(const tsr_bench_settings *s)
     tsr_status st;
     run r = {0};
     tsr_bench_product *product = NULL;
-    tsr_precision precision = tsr_bench_precision(s);
+    tsr_precision precision = tsr_precision_chosen(s->precision);
     TSR_GO(run_init(&r, s));
     tsr_contest c = {.name = "train tiny, 4M-7", .once = step, .ctx = &r, .unit = "tokens",
                      .units = (double)(r.batch * 2 * SHOWN)};

@@ -19,7 +19,7 @@ typedef tsr_bench_settings settings;
 
 static const tsr_option options[] = {
     {"precision", 'p', TSR_OPT_CHOICE, offsetof(settings, precision), "auto", 0, 0,
-     "auto|fp32|bf16", "arithmetic of the products; auto is the engine's own choice"},
+     TSR_PRECISION_CHOICES, "arithmetic of the products; auto is the engine's own choice"},
     {"size", 0, TSR_OPT_LIST, offsetof(settings, sizes), NULL, 0, 0, "MxNxK",
      "gemm: rows, columns and depth of the product; repeat for more"},
     {"width", 0, TSR_OPT_INT, offsetof(settings, width), "768", 64, 4096, "D",
@@ -89,13 +89,6 @@ tsr_status tsr_contest_hold(tsr_contest *c, const settings *s, tsr_precision pre
     return report(c, s, precision);
 }
 
-tsr_precision tsr_bench_precision(const settings *s)
-{
-    static const tsr_precision named[] = {TSR_PRECISION_FP32, TSR_PRECISION_FP32,
-                                          TSR_PRECISION_BF16};
-    return s->precision ? named[s->precision] : tsr_precision_default();
-}
-
 /* --- gemm: one linear layer of the engine --- */
 
 typedef struct layer {
@@ -137,7 +130,7 @@ static tsr_status build_layer(tsr_params *ps, const size_t size[3], tsr_precisio
 static tsr_status bench_size(const settings *s, const size_t size[3])
 {
     char name[64];
-    tsr_precision precision = tsr_bench_precision(s);
+    tsr_precision precision = tsr_precision_chosen(s->precision);
     tsr_params *ps = NULL;
     tsr_graph *graph = NULL;
     layer l = {0};
@@ -243,7 +236,7 @@ static tsr_status encoder_init(encoder *e, const settings *s, tsr_precision prec
 static tsr_status bench_encode(const settings *s)
 {
     char name[64];
-    tsr_precision precision = tsr_bench_precision(s);
+    tsr_precision precision = tsr_precision_chosen(s->precision);
     encoder e = {0};
     tsr_bench_product *product = NULL;
     tsr_status st;

@@ -49,7 +49,7 @@ static const tsr_option options[] = {
     {"batch", 'b', TSR_OPT_INT, offsetof(settings, batch), "32", 1, 4096, "N",
      "samples generated side by side; figures do not depend on it"},
     {"precision", 'p', TSR_OPT_CHOICE, offsetof(settings, precision), "auto", 0, 0,
-     "auto|fp32|bf16", "numbers to compute with; auto: what this machine is fast at"},
+     TSR_PRECISION_CHOICES, "numbers to compute with; auto: what this machine is fast at"},
     {"seed", 0, TSR_OPT_INT, offsetof(settings, seed), "0", 0, 9e15, "N",
      "of draws, wrong inputs, candidates and the bootstrap"},
     TSR_OPTION_COLOUR(settings),
@@ -207,13 +207,6 @@ static tsr_status read_tasks(const settings *s, tsr_eval_tasks *tasks)
     return st;
 }
 
-static tsr_precision precision_of(const settings *s)
-{
-    static const tsr_precision named[] = {TSR_PRECISION_FP32, TSR_PRECISION_FP32,
-                                          TSR_PRECISION_BF16};
-    return s->precision ? named[s->precision] : tsr_precision_default();
-}
-
 static tsr_status evaluate(const settings *s, const char *model, json_t **report)
 {
     tsr_eval_tasks tasks = {0};
@@ -238,7 +231,7 @@ static tsr_status evaluate(const settings *s, const char *model, json_t **report
                           .examples = s->examples,
                           .n_examples = (size_t)s->example_count,
                           .batch = (size_t)s->batch,
-                          .precision = precision_of(s),
+                          .precision = tsr_precision_chosen(s->precision),
                           .seed = (uint64_t)s->seed,
                           .job = &job};
     st = tsr_eval_run(&spec, report);

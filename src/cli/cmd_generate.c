@@ -46,8 +46,8 @@ static const tsr_option options[] = {
      "do not show the model a sentinel for each text that is still to be written"},
     {"batch", 'b', TSR_OPT_INT, offsetof(settings, batch), "16", 1, 4096, "N",
      "results side by side"},
-    {"precision", 0, TSR_OPT_CHOICE, offsetof(settings, precision), "auto", 0, 0, "auto|fp32|bf16",
-     "of matrix products; auto is bf16 where the processor is fast at it"},
+    {"precision", 0, TSR_OPT_CHOICE, offsetof(settings, precision), "auto", 0, 0,
+     TSR_PRECISION_CHOICES, "of matrix products; auto is bf16 where the processor is fast at it"},
     {"quiet", 'q', TSR_OPT_FLAG, offsetof(settings, quiet), NULL, 0, 0, NULL,
      "no previews, only names of files"},
     TSR_OPTION_COLOUR(settings),
@@ -119,7 +119,6 @@ static tsr_status print_record(const settings *s, const json_t *record)
 static int run(const void *settings_, int n_operands, char *const *operands)
 {
     const settings *s = settings_;
-    static const tsr_precision precisions[] = {0, TSR_PRECISION_FP32, TSR_PRECISION_BF16};
     viewer v = {.set = s};
     json_t *record = NULL;
     tsr_meter meter;
@@ -142,11 +141,11 @@ static int run(const void *settings_, int n_operands, char *const *operands)
                         .variants = (size_t)s->variants,
                         .seed = (uint64_t)s->seed,
                         .batch = (size_t)s->batch,
+                        .precision = tsr_precision_chosen(s->precision),
                         .out = s->out,
                         .show = show,
                         .ctx = &v,
                         .job = &job};
-    g.precision = s->precision ? precisions[s->precision] : tsr_precision_default();
     tsr_status st = tsr_generation_run(&g, &record);
     tsr_meter_finish(&meter);
     if (st == TSR_OK)

@@ -30,9 +30,6 @@ typedef struct tsr_contest {
 TSR_USE tsr_status tsr_contest_hold(tsr_contest *c, const tsr_bench_settings *s,
                                     tsr_precision precision, tsr_bench_product *product);
 
-/* Precision the options ask for. */
-tsr_precision tsr_bench_precision(const tsr_bench_settings *s);
-
 /* Training steps of the masked model "tiny" with the modalities and vocabularies of 4M-7. */
 TSR_USE tsr_status tsr_bench_train(const tsr_bench_settings *s);
 

@@ -19,6 +19,25 @@ const char *tsr_precision_name(tsr_precision p)
     return p == TSR_PRECISION_BF16 ? "bf16" : "fp32";
 }
 
+tsr_precision tsr_precision_chosen(int choice)
+{
+    static const tsr_precision named[] = {TSR_PRECISION_FP32, TSR_PRECISION_BF16};
+    return choice ? named[choice - 1] : tsr_precision_default();
+}
+
+tsr_status tsr_precision_of_recipe(const tsr_recipe *r, const char *path, tsr_precision *out)
+{
+    static const char *const words[] = {"auto", "fp32", "bf16"};
+    const char *word = tsr_recipe_string(r, path, words[0]);
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(word, words[i]) != 0)
+            continue;
+        *out = tsr_precision_chosen(i);
+        return TSR_OK;
+    }
+    return tsr_recipe_fail(r, path, "\"%s\" is none of auto, fp32, bf16", word);
+}
+
 static tsr_precision resolve(tsr_precision asked)
 {
     return asked == TSR_PRECISION_BF16 ? tsr_precision_default() : TSR_PRECISION_FP32;

@@ -16,6 +16,7 @@
 #ifndef TSR_NN_GRAPH_H
 #define TSR_NN_GRAPH_H
 
+#include "base/recipe.h"
 #include "base/status.h"
 #include "nn/params.h"
 #include "types/tensor.h"
@@ -33,6 +34,15 @@ typedef enum tsr_precision {
  * bf16 products are slower and less accurate than float32 ones. */
 tsr_precision tsr_precision_default(void);
 const char *tsr_precision_name(tsr_precision p); /* "fp32", "bf16" */
+
+/* What users may say, and the precision of the word with this index (auto: the default). */
+#define TSR_PRECISION_CHOICES "auto|fp32|bf16"
+tsr_precision tsr_precision_chosen(int choice);
+
+/* What a recipe says at `path`: auto (also when it says nothing: the default), fp32 or bf16.
+ * Errors   those of tsr_recipe_fail for any other word. */
+TSR_USE tsr_status tsr_precision_of_recipe(const tsr_recipe *r, const char *path,
+                                           tsr_precision *out);
 
 /* A tensor of the graph. Negative: absent, or the graph already failed. */
 typedef int tsr_value;

@@ -108,17 +108,6 @@ static tsr_status make_batches(netrun *n)
 
 /* ---- set-up -----------------------------------------------------------------------------------*/
 
-static tsr_status choose_precision(const tsr_recipe *r, tsr_precision *out)
-{
-    const char *word = tsr_recipe_string(r, "train.precision", "auto");
-    if (strcmp(word, "auto") != 0 && strcmp(word, "fp32") != 0 && strcmp(word, "bf16") != 0)
-        return tsr_recipe_fail(r, "train.precision", "\"%s\" is none of auto, fp32, bf16", word);
-    *out = word[0] == 'a'   ? tsr_precision_default()
-           : word[0] == 'f' ? TSR_PRECISION_FP32
-                            : TSR_PRECISION_BF16;
-    return TSR_OK;
-}
-
 static tsr_status make_trainer(netrun *n)
 {
     const tsr_recipe *r = n->run->recipe;
@@ -130,7 +119,7 @@ static tsr_status make_trainer(netrun *n)
     o.loss = tsr_trainable_loss(n->t);
     if (loss)
         TSR_TRY(tsr_vq_loss_parse(loss, &o.loss));
-    TSR_TRY(choose_precision(r, &o.precision));
+    TSR_TRY(tsr_precision_of_recipe(r, "train.precision", &o.precision));
     o.seed = n->seed;
     TSR_TRY(tsr_schedule_parse(tsr_recipe_string(r, "train.schedule", "cosine"), &o.rate.kind));
     o.rate.peak = tsr_recipe_number(r, "train.lr", 0);

@@ -265,17 +265,6 @@ static tsr_status steps_of(const tsr_recipe *r, const char *steps, const char *t
     return TSR_OK;
 }
 
-static tsr_status choose_precision(const tsr_recipe *r, tsr_precision *out)
-{
-    const char *word = tsr_recipe_string(r, "train.precision", "auto");
-    if (strcmp(word, "auto") != 0 && strcmp(word, "fp32") != 0 && strcmp(word, "bf16") != 0)
-        return tsr_recipe_fail(r, "train.precision", "\"%s\" is none of auto, fp32, bf16", word);
-    *out = word[0] == 'a'   ? tsr_precision_default()
-           : word[0] == 'f' ? TSR_PRECISION_FP32
-                            : TSR_PRECISION_BF16;
-    return TSR_OK;
-}
-
 static tsr_status choose_rate(tsr_fmjob *j, tsr_schedule *s)
 {
     const tsr_recipe *r = j->recipe;
@@ -313,7 +302,7 @@ tsr_status tsr_fmjob_options(tsr_fmjob *j)
     if (strcmp(loss, "modality") != 0 && strcmp(loss, "token") != 0)
         return tsr_recipe_fail(r, "train.loss", "\"%s\" is neither modality nor token", loss);
     o->loss = loss[0] == 'm' ? TSR_FM_LOSS_MODALITY : TSR_FM_LOSS_TOKEN;
-    TSR_TRY(choose_precision(r, &o->precision));
+    TSR_TRY(tsr_precision_of_recipe(r, "train.precision", &o->precision));
     TSR_TRY(choose_rate(j, &o->rate));
     o->adamw.weight_decay = tsr_recipe_number(r, "train.weight_decay", 0);
     o->adamw.beta1 = tsr_recipe_number(r, "train.beta1", 0.9);

@@ -360,6 +360,29 @@ static void test_precision(void **state)
     assert_string_equal(tsr_precision_name(TSR_PRECISION_FP32), "fp32");
 }
 
+/* What a recipe says is what an option with these words says. */
+static void test_precision_words(void **state)
+{
+    (void)state;
+    static const tsr_field fields[] = {{"p", TSR_FIELD_STRING, NULL, 0, 0, "precision"}};
+    static const char *const texts[] = {"{}", "p: auto", "p: fp32", "p: bf16", "p: fp16"};
+    static const int chosen[] = {0, 0, 1, 2};
+    for (size_t i = 0; i < 5; i++) {
+        tsr_recipe *r;
+        tsr_precision p = (tsr_precision)9;
+        assert_ok(tsr_recipe_parse(texts[i], strlen(texts[i]), "test.yaml", NULL, 0, fields, 1,
+                                   &r));
+        tsr_status st = tsr_precision_of_recipe(r, "p", &p);
+        assert_int_equal(st, i < 4 ? TSR_OK : TSR_ECONFIG);
+        assert_int_equal(p, i < 4 ? tsr_precision_chosen(chosen[i]) : (tsr_precision)9);
+        tsr_recipe_close(r);
+    }
+    assert_non_null(strstr(tsr_error(), "\"fp16\" is none of auto, fp32, bf16"));
+    assert_int_equal(tsr_precision_chosen(0), tsr_precision_default());
+    assert_int_equal(tsr_precision_chosen(1), TSR_PRECISION_FP32);
+    assert_int_equal(tsr_precision_chosen(2), TSR_PRECISION_BF16);
+}
+
 static void test_first_mistake_sticks(void **state)
 {
     (void)state;
@@ -475,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_changed_weights),
         cmocka_unit_test(test_nan_goes_through),
         cmocka_unit_test(test_precision),
+        cmocka_unit_test(test_precision_words),
         cmocka_unit_test(test_first_mistake_sticks),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_report),
