@@ -4,19 +4,6 @@
 
 #include <math.h>
 
-static double stored(const tsr_image *im, size_t i)
-{
-    switch (im->pixel) {
-    case TSR_PIXEL_U8:
-        return ((const uint8_t *)im->data)[i];
-    case TSR_PIXEL_U16:
-        return ((const uint16_t *)im->data)[i];
-    case TSR_PIXEL_F32:
-        break;
-    }
-    return (double)((const float *)im->data)[i];
-}
-
 static int is_invalid(double v, const tsr_depth_form *form)
 {
     if (form->all_valid)
@@ -46,7 +33,7 @@ tsr_status tsr_depth_read(tsr_image *im, const char *name, const tsr_depth_form 
     float *d = metres.data;
     const float invalid = form->form == TSR_INVALID_ZERO ? 0.0f : NAN;
     for (size_t i = 0; i < im->height * im->width; i++) {
-        double v = stored(im, i);
+        double v = tsr_image_component(im, i);
         if (is_invalid(v, form)) {
             d[i] = invalid;
             continue;

@@ -86,18 +86,6 @@ tsr_status tsr_eval_decode_held(tsr_eval_set *s, const tsr_eval_item *it, size_t
 
 /* ---- several variants as one ------------------------------------------------------------------*/
 
-static double component(const tsr_image *im, size_t i)
-{
-    switch (im->pixel) {
-    case TSR_PIXEL_U8:
-        return ((const uint8_t *)im->data)[i];
-    case TSR_PIXEL_U16:
-        return ((const uint16_t *)im->data)[i];
-    default:
-        return ((const float *)im->data)[i];
-    }
-}
-
 static void set_component(tsr_image *im, size_t i, double v)
 {
     switch (im->pixel) {
@@ -172,7 +160,7 @@ static tsr_status fold(tsr_media *all, size_t k, const char *kind)
     }
     for (size_t p = 0; p < to->height * to->width * to->channels; p++) {
         for (size_t i = 0; i < k; i++)
-            v[i] = component(&all[i].as.image, p);
+            v[i] = tsr_image_component(&all[i].as.image, p);
         set_component(to, p, one(v, k));
     }
     return TSR_OK;

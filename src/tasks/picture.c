@@ -25,19 +25,6 @@ tsr_look tsr_look_of(const char *kind)
     return TSR_LOOK_PLAIN;
 }
 
-/* Component i of an image in its stored unit. */
-static double component(const tsr_image *im, size_t i)
-{
-    switch (im->pixel) {
-    case TSR_PIXEL_U8:
-        return ((const uint8_t *)im->data)[i];
-    case TSR_PIXEL_U16:
-        return ((const uint16_t *)im->data)[i];
-    default:
-        return (double)((const float *)im->data)[i];
-    }
-}
-
 static void put(uint8_t *rgb, tsr_colour c)
 {
     rgb[0] = c.r;
@@ -55,10 +42,10 @@ static void plain_pixel(const tsr_image *im, size_t pixel, size_t y, size_t x, u
 {
     double scale = im->pixel == TSR_PIXEL_U8 ? 1 : im->pixel == TSR_PIXEL_U16 ? 1 / 257.0 : 255;
     size_t c = im->channels, colours = c < 3 ? 1 : 3;
-    double alpha = c % 2 == 0 ? component(im, pixel * c + c - 1) * scale / 255 : 1;
+    double alpha = c % 2 == 0 ? tsr_image_component(im, pixel * c + c - 1) * scale / 255 : 1;
     double ground = (x / 8 + y / 8) % 2 ? 102 : 153;
     for (size_t k = 0; k < 3; k++) {
-        double v = component(im, pixel * c + (colours == 3 ? k : 0)) * scale;
+        double v = tsr_image_component(im, pixel * c + (colours == 3 ? k : 0)) * scale;
         rgb[k] = byte_of(v * alpha + ground * (1 - alpha));
     }
 }
@@ -67,7 +54,7 @@ static void extremes(const tsr_image *im, double *low, double *high)
 {
     double lo = INFINITY, hi = -INFINITY;
     for (size_t i = 0; i < im->height * im->width; i++) {
-        double v = component(im, i * im->channels);
+        double v = tsr_image_component(im, i * im->channels);
         if (!isfinite(v))
             continue;
         lo = v < lo ? v : lo;
@@ -88,7 +75,7 @@ tsr_status tsr_picture_of_image(const tsr_image *in, tsr_look look, tsr_image *o
     double span = hi > lo ? hi - lo : 1;
     for (size_t i = 0; i < in->height * in->width; i++) {
         uint8_t *p = (uint8_t *)rgb.data + 3 * i;
-        double v = component(in, i * in->channels);
+        double v = tsr_image_component(in, i * in->channels);
         if (look == TSR_LOOK_PLAIN)
             plain_pixel(in, i, i / in->width, i % in->width, p);
         else if (!isfinite(v))

@@ -43,22 +43,13 @@ static int is_depth(const tsr_image *im, const char *kind)
     return im->channels == 1 && strcmp(kind, "depth") == 0;
 }
 
-static double pixel_at(const tsr_image *im, size_t i)
-{
-    if (im->pixel == TSR_PIXEL_U8)
-        return ((const uint8_t *)im->data)[i];
-    if (im->pixel == TSR_PIXEL_U16)
-        return ((const uint16_t *)im->data)[i];
-    return (double)((const float *)im->data)[i];
-}
-
 void tsr_media_range(const tsr_media *m, const char *kind, double *near, double *far)
 {
     *near = *far = 0;
     if (m->kind != TSR_MEDIA_IMAGE || !is_depth(&m->as.image, kind))
         return;
     for (size_t i = 0; i < m->as.image.height * m->as.image.width; i++) {
-        double v = pixel_at(&m->as.image, i);
+        double v = tsr_image_component(&m->as.image, i);
         if (!isfinite(v) || v <= 0)
             continue;
         *near = *near > 0 && *near < v ? *near : v;
@@ -72,7 +63,7 @@ static tsr_status depth_picture(const tsr_image *in, double near, double far, ts
     TSR_TRY(tsr_image_init(out, in->height, in->width, 3, TSR_PIXEL_U8));
     double span = far > near ? 1 / near - 1 / far : 1;
     for (size_t i = 0; i < in->height * in->width; i++) {
-        double v = pixel_at(in, i);
+        double v = tsr_image_component(in, i);
         uint8_t *p = (uint8_t *)out->data + 3 * i;
         if (!isfinite(v) || v <= 0)
             continue;

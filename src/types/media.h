@@ -82,6 +82,20 @@ static inline void *tsr_image_row(const tsr_image *im, size_t y)
     return (char *)im->data + y * im->width * im->channels * (size_t)im->pixel;
 }
 
+/* Component i, counted over the whole image, in its stored unit. */
+static inline double tsr_image_component(const tsr_image *im, size_t i)
+{
+    switch (im->pixel) {
+    case TSR_PIXEL_U8:
+        return ((const uint8_t *)im->data)[i];
+    case TSR_PIXEL_U16:
+        return ((const uint16_t *)im->data)[i];
+    case TSR_PIXEL_F32:
+        break;
+    }
+    return (double)((const float *)im->data)[i];
+}
+
 /* A rectangle of the original picture, and whether it is mirrored left to right after cutting.
  * Shared by all modalities of a sample (4M's crop_settings row: top, left, height, width, flip). */
 typedef struct tsr_crop {
