@@ -144,11 +144,13 @@ int tsr_may_be_half(const tsr_graph *g, tsr_value v);
 /* For shape rules. `role` names the operand ("x", "weight").
  * expect_dims: in[i] is present, of this dtype, with lo..hi dimensions.
  * expect_shape: in[i] is present and has exactly this shape.
+ * expect_classes: in[0] logits [R, V], in[1] ids [R], in[2] weights [R] or absent.
  * bad: a failure that shows the shapes of all operands after the sentence. */
 TSR_USE tsr_status tsr_op_expect_dims(const tsr_op_call *c, int i, const char *role,
                                       tsr_dtype dtype, int lo, int hi);
 TSR_USE tsr_status tsr_op_expect_shape(const tsr_op_call *c, int i, const char *role, int ndim,
                                        const size_t *shape);
+TSR_USE tsr_status tsr_op_expect_classes(const tsr_op_call *c);
 TSR_USE tsr_status tsr_op_bad(const tsr_op_call *c, const char *fmt, ...) TSR_PRINTF(2, 3);
 
 /* out[i] = dtype and shape of the operand `like`. */

@@ -12,20 +12,9 @@
  * sum of weights. */
 enum { IN_LOGITS, IN_IDS, IN_WEIGHTS, IN_STATS, IN_GRAD };
 
-static tsr_status entropy_check(const tsr_op_call *c)
-{
-    TSR_TRY(tsr_op_expect_dims(c, IN_LOGITS, "logits", TSR_F32, 2, 2));
-    TSR_TRY(tsr_op_expect_dims(c, IN_IDS, "ids", TSR_I32, 1, 1));
-    TSR_TRY(tsr_op_expect_shape(c, IN_IDS, "ids", 1, c->in[IN_LOGITS].shape));
-    if (!c->in[IN_WEIGHTS].ndim)
-        return TSR_OK;
-    TSR_TRY(tsr_op_expect_dims(c, IN_WEIGHTS, "weights", TSR_F32, 1, 1));
-    return tsr_op_expect_shape(c, IN_WEIGHTS, "weights", 1, c->in[IN_LOGITS].shape);
-}
-
 static tsr_status entropy_shape(tsr_op_call *c)
 {
-    TSR_TRY(entropy_check(c));
+    TSR_TRY(tsr_op_expect_classes(c));
     tsr_op_out(c, 0, TSR_F32, 1, (size_t[]){1});
     tsr_op_out(c, 1, TSR_F32, 1, (size_t[]){c->in[IN_LOGITS].shape[0] + 1});
     return TSR_OK;
@@ -115,7 +104,7 @@ const tsr_op tsr_op_cross_entropy = {
 
 static tsr_status entropy_grad_shape(tsr_op_call *c)
 {
-    TSR_TRY(entropy_check(c));
+    TSR_TRY(tsr_op_expect_classes(c));
     tsr_op_like(c, 0, &c->in[IN_LOGITS]);
     return TSR_OK;
 }

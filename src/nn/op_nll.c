@@ -16,20 +16,9 @@
 enum { IN_LOGITS, IN_IDS, IN_WEIGHTS };
 enum { OUT_SUM, OUT_ROWS, OUT_GRAD };
 
-static tsr_status nll_check(const tsr_op_call *c)
-{
-    TSR_TRY(tsr_op_expect_dims(c, IN_LOGITS, "logits", TSR_F32, 2, 2));
-    TSR_TRY(tsr_op_expect_dims(c, IN_IDS, "ids", TSR_I32, 1, 1));
-    TSR_TRY(tsr_op_expect_shape(c, IN_IDS, "ids", 1, c->in[IN_LOGITS].shape));
-    if (!c->in[IN_WEIGHTS].ndim)
-        return TSR_OK;
-    TSR_TRY(tsr_op_expect_dims(c, IN_WEIGHTS, "weights", TSR_F32, 1, 1));
-    return tsr_op_expect_shape(c, IN_WEIGHTS, "weights", 1, c->in[IN_LOGITS].shape);
-}
-
 static tsr_status nll_shape(tsr_op_call *c)
 {
-    TSR_TRY(nll_check(c));
+    TSR_TRY(tsr_op_expect_classes(c));
     tsr_op_out(c, 0, TSR_F32, 1, (size_t[]){1});
     tsr_op_out(c, 1, TSR_F32, 1, c->in[IN_LOGITS].shape);
     tsr_op_like(c, OUT_GRAD, &c->in[IN_LOGITS]);

@@ -63,6 +63,18 @@ tsr_status tsr_op_expect_shape(const tsr_op_call *c, int i, const char *role, in
     return tsr_op_bad(c, "%s is %s, expected %s", role, have, want);
 }
 
+tsr_status tsr_op_expect_classes(const tsr_op_call *c)
+{
+    const size_t *rows = c->in[0].shape;
+    TSR_TRY(tsr_op_expect_dims(c, 0, "logits", TSR_F32, 2, 2));
+    TSR_TRY(tsr_op_expect_dims(c, 1, "ids", TSR_I32, 1, 1));
+    TSR_TRY(tsr_op_expect_shape(c, 1, "ids", 1, rows));
+    if (!c->in[2].ndim)
+        return TSR_OK;
+    TSR_TRY(tsr_op_expect_dims(c, 2, "weights", TSR_F32, 1, 1));
+    return tsr_op_expect_shape(c, 2, "weights", 1, rows);
+}
+
 void tsr_op_out(tsr_op_call *c, int i, tsr_dtype dtype, int ndim, const size_t *shape)
 {
     c->out[i] = (tsr_operand){.dtype = dtype, .ndim = ndim};
