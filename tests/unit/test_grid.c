@@ -320,6 +320,72 @@ static void windows_are_prepared_as_they_are_encoded(void **state)
     tsr_tokenizer_destroy(t);
 }
 
+#define VECTOR                                                                                     \
+    "{\"kind\": \"vector\", \"modality\": \"feature\", \"values\": 6, \"model\": {\"enc_type\": "     \
+    "\"BottleneckMLP/B_1-Wi_16\", \"dec_type\": \"BottleneckMLP/B_1-Wi_16\", \"latent_dim\": 16, "   \
+    "\"num_codebooks\": 4, \"codebook_size\": 8}}"
+
+static void vectors_make_the_whole_way(void **state)
+{
+    (void)state;
+    char path[4200], text[64];
+    float data[6] = {1, -2, 3, 0.5f, 0, 4};
+    tsr_media m = {.kind = TSR_MEDIA_VECTOR, .as.vector = {data, 6}}, got = {0}, want = {0};
+    tsr_tokenizer *t = make(VECTOR), *back;
+    tsr_tokenizer_work *w;
+    tsr_tokens tokens = {0}, bad = {0};
+    tsr_inputs in = one(&m, NULL);
+    json_t *quality, *about;
+    snprintf(path, sizeof path, "%s/test_grid.%ld.safetensors", build_folder(), (long)getpid());
+    assert_ok(tsr_tokenizer_write(t, path));
+    assert_ok(tsr_tokenizer_open(path, NULL, &back));
+    const tsr_token_space *s = tsr_tokenizer_space(back);
+    assert_true(s->height == 1 && s->width == 4 && s->levels == 1 && s->codebook_size == 8);
+    assert_ok(tsr_tokenizer_work_create(back, &w));
+    assert_ok(tsr_tokenizer_encode(back, w, &in, &tokens));
+    assert_int_equal(tokens.count, 4);
+    assert_ok(tsr_tokenizer_decode(back, w, &tokens, &got));
+    assert_int_equal(got.as.vector.count, 6);
+    assert_ok(tsr_tokenizer_target(back, w, &in, &want));
+    assert_memory_equal(want.as.vector.data, data, sizeof data);
+    assert_ok(tsr_tokenizer_quality(back, &want, &want, &quality));
+    snprintf(text, sizeof text, "%.6f", json_real_value(json_object_get(quality, "cosine")));
+    assert_string_equal(text, "1.000000");
+    json_decref(quality);
+    assert_ok(tsr_tokenizer_quality(back, &want, &got, &quality));
+    assert_true(json_real_value(json_object_get(quality, "mse")) > 0);
+    json_decref(quality);
+    assert_ok(tsr_tokenizer_describe(back, &about));
+    assert_string_equal(json_string_value(json_object_get(about, "quantizer")), "memcodes");
+    json_decref(about);
+    data[2] = NAN;
+    assert_fails(TSR_ENUMERIC, tsr_tokenizer_encode(back, w, &in, &bad));
+    m.as.vector.count = 5;
+    assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(back, w, &in, &bad));
+    tsr_media_clear(&got);
+    tsr_media_clear(&want);
+    tsr_tokens_clear(&tokens);
+    tsr_tokenizer_work_destroy(w);
+    tsr_tokenizer_destroy(back);
+    tsr_tokenizer_destroy(t);
+    remove(path);
+}
+
+/* The published file says nothing of modalities: its network does, with the modality's name. */
+static void published_vectors_open_by_name(void **state)
+{
+    (void)state;
+    char path[4200];
+    tsr_tokenizer *t = NULL;
+    snprintf(path, sizeof path, "%s/tests/data/golden/dinov2-global.safetensors", source_folder());
+    assert_ok(tsr_tokenizer_open(path, "dinov2_global", &t));
+    assert_string_equal(tsr_tokenizer_kind_name(t), "vector");
+    assert_int_equal(tsr_tokenizer_space(t)->width, 8);
+    tsr_tokenizer_destroy(t);
+    t = NULL;
+    assert_fails(TSR_EUNSUPPORTED, tsr_tokenizer_open(path, NULL, &t));
+}
+
 static void settings_are_checked(void **state)
 {
     (void)state;
@@ -330,6 +396,10 @@ static void settings_are_checked(void **state)
         "{\"kind\": \"depth\", \"modality\": \"d\", \"near_m\": 5, \"far_m\": 1}",
         "{\"kind\": \"image\", \"modality\": \"rgb\", \"model\": {\"patchsize\": 8}}",
         "{\"kind\": \"image\", \"modality\": \"rgb\", \"image_size\": 127}",
+        "{\"kind\": \"vector\", \"modality\": \"v\"}",
+        "{\"kind\": \"vector\", \"modality\": \"v\", \"values\": 0}",
+        "{\"kind\": \"vector\", \"modality\": \"v\", \"values\": 4, \"model\": {\"enc_type\": "
+        "\"vit_s_enc\"}}",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         json_t *config;
@@ -353,6 +423,8 @@ int main(void)
         cmocka_unit_test(sound_in_pieces_has_the_tokens_of_the_whole),
         cmocka_unit_test(sounds_make_the_whole_way),
         cmocka_unit_test(windows_are_prepared_as_they_are_encoded),
+        cmocka_unit_test(vectors_make_the_whole_way),
+        cmocka_unit_test(published_vectors_open_by_name),
         cmocka_unit_test(settings_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
