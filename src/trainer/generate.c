@@ -79,6 +79,26 @@ static tsr_status check_chain(const tsr_mods *mods, const tsr_generator_spec *sp
     return TSR_OK;
 }
 
+/* A target of which something is given: a grid in which places are unknown, or a text with [S_1],
+ * [S_2] ... in this order where something is missing. */
+static tsr_status check_partly(const tsr_mod *mod, const tsr_held *h, size_t sample)
+{
+    uint32_t next = TSR_ID_SENTINEL + 1, n = h->count;
+    if (mod->cls != TSR_CLASS_SEQUENCE && h->known)
+        return TSR_OK;
+    n = mod->cls == TSR_CLASS_SEQUENCE ? tsr_show_count(mod, h) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (h->ids[i] - TSR_ID_SENTINEL >= TSR_ID_SENTINELS)
+            continue;
+        if (h->ids[i] != next++ || next - TSR_ID_SENTINEL == TSR_ID_SENTINELS)
+            TSR_FAIL(TSR_EFORMAT, "sample %zu: the holes of %s are not [S_1], [S_2] ... in order",
+                     sample, mod->name);
+    }
+    if (next == TSR_ID_SENTINEL + 1)
+        TSR_FAIL(TSR_EARG, "%s is given and a target of the chain, too", mod->name);
+    return TSR_OK;
+}
+
 static tsr_status check_held(const tsr_generator *g, const tsr_held *h, size_t m, size_t sample)
 {
     const tsr_mod *mod = &g->mods->items[m];
@@ -86,9 +106,8 @@ static tsr_status check_held(const tsr_generator *g, const tsr_held *h, size_t m
         return TSR_OK;
     if (!mod->input)
         TSR_FAIL(TSR_EARG, "%s cannot be given: the model does not read it", mod->name);
-    if (tsr_gen_place(g, m) >= 0)
-        TSR_FAIL(TSR_EARG, "%s is given and a target of the chain, too", mod->name);
-    return tsr_show_check(mod, h, sample);
+    TSR_TRY(tsr_show_check(mod, h, sample));
+    return tsr_gen_place(g, m) < 0 ? TSR_OK : check_partly(mod, h, sample);
 }
 
 /* --- life --- */
@@ -158,13 +177,8 @@ static tsr_status init_targets(tsr_generator *g, tsr_gen_sample *s)
 {
     TSR_TRY(tsr_alloc(&s->targets, g->spec.n_chain, sizeof *s->targets));
     for (size_t t = 0; t < g->spec.n_chain; t++) {
-        const tsr_mod *mod = &g->mods->items[g->chain[t].m];
-        if (mod->cls == TSR_CLASS_SEQUENCE) {
-            TSR_TRY(tsr_alloc(&s->targets[t].ids, tsr_gen_longest(g, t), sizeof(uint32_t)));
-            continue;
-        }
-        TSR_TRY(tsr_alloc(&s->targets[t].ids, mod->places, sizeof(uint32_t)));
-        TSR_TRY(tsr_alloc(&s->targets[t].filled, mod->places, 1));
+        int sequence = g->chain[t].scheme == TSR_SCHEME_AUTOREGRESSIVE;
+        TSR_TRY((sequence ? tsr_gen_begin_sequence : tsr_gen_begin_grid)(g, s, t));
     }
     return TSR_OK;
 }

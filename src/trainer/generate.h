@@ -2,11 +2,12 @@
  * Generation: any given modalities to a chain of targets.
  *
  * State: for each of several samples, what is known of each modality. Conditions are known wholly
- * or in part; each target of the chain is predicted in turn and then counts as known. Grids are
- * filled in steps (MaskGIT: all missing places are predicted and the surest kept; random order:
- * places drawn at random are predicted together); sequences are written token by token with cached
- * keys and values. Source   Mizrahi et al. 2023, arXiv:2312.06647, section 3.3 and appendix; Chang
- * et al. 2022, arXiv:2202.04200 (MaskGIT); Ho and Salimans 2022, arXiv:2207.12598 (guidance). */
+ * or in part; each target of the chain is predicted in turn and then counts as known. Of a target,
+ * too, something may be given: only what is missing is predicted then. Grids are filled in steps
+ * (MaskGIT: all missing places are predicted and the surest kept; random order: places drawn at
+ * random are predicted together); sequences are written token by token with cached keys and values.
+ * Source   Mizrahi et al. 2023, arXiv:2312.06647, section 3.3 and appendix; Chang et al. 2022,
+ * arXiv:2202.04200 (MaskGIT); Ho and Salimans 2022, arXiv:2207.12598 (guidance). */
 #ifndef TSR_TRAINER_GENERATE_H
 #define TSR_TRAINER_GENERATE_H
 
@@ -82,12 +83,16 @@ void tsr_generator_destroy(tsr_generator *g);
 /* Generate for n samples (any number: done in groups of spec.samples).
  *
  * given  [n][mods] what each sample has as condition (present 0: nothing). Borrowed during the
- * call. Sequences count up to and including [EOS], or up to the modality's longest. key    [n]
+ * call. Sequences count up to and including [EOS], or up to the modality's longest. A target may be
+ * given in part: a grid with some places unknown (tsr_held.known), a sequence with sentinels [S_1],
+ * [S_2] ... where something is missing. What is given is shown in every pass, guided or not, and
+ * comes out unchanged; schedules count what is missing, and max_tokens what is written. key    [n]
  * identifies a sample and variant: its randomness is a function of (seed, key) and the target's
  * place in the chain. A sample's result does not depend on its neighbours, on spec.samples or on
  * threads. The chain's results are read with tsr_generator_result. Errors   TSR_EARG a condition
- * that is no input of the model or is a target too, TSR_EFORMAT a grid with a wrong number of
- * tokens, an id outside its vocabulary; TSR_ENUMERIC logits that are not finite; TSR_ECANCEL. */
+ * that is no input of the model, or a target without anything missing; TSR_EFORMAT a grid with a
+ * wrong number of tokens, an id outside its vocabulary, sentinels out of order; TSR_ENUMERIC logits
+ * that are not finite; TSR_ECANCEL. */
 TSR_USE tsr_status tsr_generator_run(tsr_generator *g, const tsr_held *const *given,
                                      const uint64_t *key, size_t n, const tsr_job *job);
 

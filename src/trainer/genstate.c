@@ -95,22 +95,23 @@ static tsr_status put_sentinel(const tsr_generator *g, tsr_example *e, size_t m)
     return tsr_show_sentinel(e, m);
 }
 
-/* A target that is finished, under way, or still to come. */
-static tsr_status put_target(const tsr_generator *g, const tsr_gen_sample *s, size_t at, size_t t,
-                             int view, tsr_example *e)
+/* A target that is finished, under way, or still to come: what is known of it, in every view until
+ * it is finished. */
+static tsr_status put_target(const tsr_generator *g, const tsr_gen_sample *s, size_t at, int view,
+                             tsr_example *e)
 {
     const tsr_gen_target *known = &s->targets[at];
     size_t m = g->chain[at].m;
-    int visible = known->done ? is_shown(g, s, m, view) : at == t && !is_sequence(g, m);
-    if (!visible)
+    if (known->done && !is_shown(g, s, m, view))
         return put_sentinel(g, e, m);
-    if (is_sequence(g, m))
+    if (!is_sequence(g, m))
+        return tsr_show_places(e, m, known->ids, known->filled, known->count);
+    if (known->done)
         return tsr_show_sequence(e, m, known->ids, known->count);
-    return tsr_show_places(e, m, known->ids, known->filled, known->count);
+    return known->text ? tsr_show_held(e, g->mods, m, known->text) : put_sentinel(g, e, m);
 }
 
-tsr_status tsr_gen_inputs(const tsr_generator *g, const tsr_gen_sample *s, size_t t, int view,
-                          tsr_example *e)
+tsr_status tsr_gen_inputs(const tsr_generator *g, const tsr_gen_sample *s, int view, tsr_example *e)
 {
     tsr_example_reset(e);
     for (size_t m = 0; m < g->mods->count; m++) {
@@ -118,7 +119,7 @@ tsr_status tsr_gen_inputs(const tsr_generator *g, const tsr_gen_sample *s, size_
         if (!g->mods->items[m].input)
             continue;
         if (at >= 0)
-            TSR_TRY(put_target(g, s, (size_t)at, t, view, e));
+            TSR_TRY(put_target(g, s, (size_t)at, view, e));
         else if (s->given[m].present && is_shown(g, s, m, view))
             TSR_TRY(tsr_show_held(e, g->mods, m, &s->given[m]));
         else if (s->given[m].present)
@@ -138,9 +139,11 @@ static size_t rows_of(const tsr_generator *g, const tsr_gen_sample *s, size_t t,
         return 0;
     if (at < 0 && !s->given[m].present)
         return 0;
+    const tsr_gen_target *known = at < 0 ? NULL : &s->targets[at];
     if (mod->cls != TSR_CLASS_SEQUENCE)
-        return at > (int)t ? 0 : mod->places;
-    size_t n = at < 0 ? tsr_show_count(mod, &s->given[m]) : s->targets[at].count;
+        return at > (int)t ? known->count : mod->places;
+    const tsr_held *text = !known ? &s->given[m] : known->done ? NULL : known->text;
+    size_t n = text ? tsr_show_count(mod, text) : known->done ? known->count : 1;
     return n > 0 ? n : 1;
 }
 
@@ -193,7 +196,7 @@ tsr_status tsr_gen_prepare(tsr_generator *g, size_t t, size_t first, size_t n, s
 typedef struct draw_loop {
     tsr_generator *g;
     size_t t, first, v;
-    tsr_sampling rule;
+    const tsr_target *target;
     tsr_gen_row *rows;
 } draw_loop;
 
@@ -212,7 +215,8 @@ static tsr_status draw_row(void *ctx, size_t i, int lane)
     }
     double u =
         tsr_sample_uniform(l->g->spec.seed, l->g->samples[r->sample].key, l->t, r->step, r->place);
-    r->drawn = tsr_sample(logits, l->v, &l->rule, u, work);
+    const tsr_sampling rule = {r->temperature, l->target->top_k, l->target->top_p};
+    r->drawn = tsr_sample(logits, l->v, &rule, u, work);
     if (r->drawn.id == UINT32_MAX)
         TSR_FAIL(TSR_ENUMERIC, "the model's logits for %s are not finite",
                  l->g->mods->items[l->g->chain[l->t].m].name);
@@ -234,12 +238,10 @@ static tsr_status need_lanes(tsr_generator *g, size_t v)
     return TSR_OK;
 }
 
-tsr_status tsr_gen_draw(tsr_generator *g, size_t t, size_t first, double temperature,
-                        tsr_gen_row *rows, size_t n_rows)
+tsr_status tsr_gen_draw(tsr_generator *g, size_t t, size_t first, tsr_gen_row *rows, size_t n_rows)
 {
     const tsr_target *c = &g->chain[t];
-    draw_loop l = {
-        g, t, first, g->mods->items[c->m].vocabulary, {temperature, c->top_k, c->top_p}, rows};
+    draw_loop l = {g, t, first, g->mods->items[c->m].vocabulary, c, rows};
     TSR_TRY(need_lanes(g, l.v));
     return tsr_par_for(n_rows, draw_row, &l);
 }

@@ -9,12 +9,15 @@
 #include "trainer/sampling.h"
 #include "trainer/showrows.h"
 
-/* One target of one sample: predicted so far. */
+/* One target of one sample: predicted so far. What was given of it counts from the beginning. */
 typedef struct tsr_gen_target {
-    uint32_t *ids;   /* grids: [places]; sequences: [longest] */
+    uint32_t *ids;   /* grids: [places]; sequences: what was written, [room] */
     uint8_t *filled; /* grids: [places] 1 where the id is known; sequences: NULL */
     uint32_t count;  /* grids: filled places; sequences: ids, [EOS] included if it was reached */
-    int done;        /* finished: shown as a condition from now on */
+    uint32_t room;   /* sequences: ids that may be written */
+    uint32_t holes;  /* sequences: sentinels of what was given; 1 when nothing was */
+    const tsr_held *text; /* sequences: given with holes, borrowed during the run; or NULL */
+    int done;             /* finished: shown as a condition from now on */
 } tsr_gen_target;
 
 /* One sample. */
@@ -40,6 +43,7 @@ typedef struct tsr_gen_views {
 typedef struct tsr_gen_row {
     size_t sample; /* index among g->samples */
     size_t step, place;
+    double temperature;
     const float *logits[TSR_MODALITIES + 1];
     tsr_drawn drawn;
 } tsr_gen_row;
@@ -71,10 +75,10 @@ uint32_t tsr_gen_longest(const tsr_generator *g, size_t t);
 void tsr_gen_views_of(const tsr_generator *g, const tsr_gen_sample *s, size_t t,
                       tsr_gen_views *out);
 
-/* Fill the input side of e (reset first) with what `view` sees of the sample while target t is
- * predicted. Errors: TSR_ELIMIT. */
-TSR_USE tsr_status tsr_gen_inputs(const tsr_generator *g, const tsr_gen_sample *s, size_t t,
-                                  int view, tsr_example *e);
+/* Fill the input side of e (reset first) with what `view` sees of the sample. Errors: TSR_ELIMIT.
+ */
+TSR_USE tsr_status tsr_gen_inputs(const tsr_generator *g, const tsr_gen_sample *s, int view,
+                                  tsr_example *e);
 
 /* Before target t of the samples [first, first + n): views of each, examples for all passes, and a
  * net (sequences: a cache) that holds them with out_rows target rows each. *passes: their number.
@@ -82,10 +86,14 @@ TSR_USE tsr_status tsr_gen_inputs(const tsr_generator *g, const tsr_gen_sample *
 TSR_USE tsr_status tsr_gen_prepare(tsr_generator *g, size_t t, size_t first, size_t n,
                                    size_t out_rows, size_t *passes);
 
-/* Draw the tokens of rows by target t's rule at this temperature, on all threads.
+/* Draw the tokens of rows by target t's rule at their temperatures, on all threads.
  * Errors: TSR_ENUMERIC logits that are not finite. */
-TSR_USE tsr_status tsr_gen_draw(tsr_generator *g, size_t t, size_t first, double temperature,
-                                tsr_gen_row *rows, size_t n_rows);
+TSR_USE tsr_status tsr_gen_draw(tsr_generator *g, size_t t, size_t first, tsr_gen_row *rows,
+                                size_t n_rows);
+
+/* Storage of target t of a sample, with what was given of it. Errors: TSR_ENOMEM. */
+TSR_USE tsr_status tsr_gen_begin_grid(const tsr_generator *g, tsr_gen_sample *s, size_t t);
+TSR_USE tsr_status tsr_gen_begin_sequence(const tsr_generator *g, tsr_gen_sample *s, size_t t);
 
 /* Predict target t of the samples [first, first + n), n <= spec.samples. */
 TSR_USE tsr_status tsr_gen_grid(tsr_generator *g, size_t t, size_t first, size_t n,

@@ -20,6 +20,9 @@ static tsr_status check_ids(const tsr_mod *mod, const tsr_held *h, uint32_t n, s
 tsr_status tsr_show_check(const tsr_mod *mod, const tsr_held *h, size_t sample)
 {
     uint32_t n = h->count;
+    if (h->known && (mod->cls == TSR_CLASS_SEQUENCE || mod->cls == TSR_CLASS_PIXELS))
+        TSR_FAIL(TSR_EARG, "sample %zu: %s cannot be known in part of its places: it is a %s",
+                 sample, mod->name, tsr_modality_class_name(mod->cls));
     if (mod->cls == TSR_CLASS_SEQUENCE)
         return check_ids(mod, h, n < mod->max_tokens ? n : mod->max_tokens, sample);
     if (n != mod->places)
@@ -38,6 +41,16 @@ uint32_t tsr_show_count(const tsr_mod *mod, const tsr_held *h)
     while (n < most && h->ids[n] != TSR_ID_EOS)
         n++;
     return n < most ? n + 1 : n;
+}
+
+uint32_t tsr_show_known(const tsr_held *h)
+{
+    uint32_t n = 0;
+    if (!h->known)
+        return h->count;
+    for (uint32_t i = 0; i < h->count; i++)
+        n += h->known[i] != 0;
+    return n;
 }
 
 tsr_status tsr_show_sequence(tsr_example *e, size_t m, const uint32_t *ids, uint32_t n)
@@ -70,7 +83,7 @@ tsr_status tsr_show_held(tsr_example *e, const tsr_mods *mods, size_t m, const t
     const tsr_mod *mod = &mods->items[m];
     if (mod->cls == TSR_CLASS_SEQUENCE)
         return tsr_show_sequence(e, m, h->ids, tsr_show_count(mod, h));
-    TSR_TRY(tsr_show_places(e, m, h->ids, NULL, h->count));
+    TSR_TRY(tsr_show_places(e, m, h->ids, h->known, tsr_show_known(h)));
     e->in[m].patches = h->patches;
     return TSR_OK;
 }

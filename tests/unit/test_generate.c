@@ -37,8 +37,10 @@ static void make_given(given *g, const tsr_mods *mods, unsigned mask)
             if (mod->cls == TSR_CLASS_SEQUENCE)
                 g->ids[i][m][n - 1] = TSR_ID_EOS;
             if (mask >> m & 1)
-                g->held[i][m] = (tsr_held){1, n, m == PIXELS ? NULL : g->ids[i][m],
-                                           m == PIXELS ? g->patches[i] : NULL};
+                g->held[i][m] = (tsr_held){.present = 1,
+                                           .count = n,
+                                           .ids = m == PIXELS ? NULL : g->ids[i][m],
+                                           .patches = m == PIXELS ? g->patches[i] : NULL};
         }
     }
 }
@@ -236,8 +238,8 @@ static void finished_targets_are_conditions(void **state)
     for (size_t i = 0; i < SAMPLES; i++) {
         uint32_t n = (uint32_t)a.count[i][CAPTION];
         assert_int_equal(n, 7); /* an untrained model goes on */
-        g.held[i][DEPTH] = (tsr_held){1, PLACES, a.ids[i][DEPTH], NULL};
-        g.held[i][CAPTION] = (tsr_held){1, n, a.ids[i][CAPTION], NULL};
+        g.held[i][DEPTH] = (tsr_held){.present = 1, .count = PLACES, .ids = a.ids[i][DEPTH]};
+        g.held[i][CAPTION] = (tsr_held){.present = 1, .count = n, .ids = a.ids[i][CAPTION]};
     }
     spec.chain = chain + 2;
     spec.n_chain = 1;
@@ -370,6 +372,220 @@ static void refuses_what_cannot_be(void **state)
     tsr_fm_destroy(m);
 }
 
+/* --- targets that are given in part --- */
+
+/* Half of DEPTH's places, others for each sample; the ids below the rest are `filler`. */
+static void hide_places(given *g, uint8_t known[SAMPLES][PLACES], uint32_t filler)
+{
+    for (size_t i = 0; i < SAMPLES; i++) {
+        for (size_t k = 0; k < PLACES; k++) {
+            known[i][k] = (k * 7 + i * 3) % 12 < 3 + i;
+            if (!known[i][k])
+                g->ids[i][DEPTH][k] = filler;
+        }
+        g->held[i][DEPTH].known = known[i];
+    }
+}
+
+static void given_places_stay(void **state)
+{
+    (void)state;
+    tsr_fm *m = model_of(0);
+    const tsr_mods *mods = &tsr_fm_get_config(m)->mods;
+    uint8_t known[SAMPLES][PLACES];
+    tsr_target chain[2] = {tsr_target_defaults(mods, LABEL), tsr_target_defaults(mods, DEPTH)};
+    double w[TEST_MODS] = {[WORDS] = 2.0, [LABEL] = 1.0};
+    given g, alone;
+    static result a, b;
+    size_t labels = 0, places = 0;
+    chain[0].temperature = 0.0;
+    for (int way = 0; way < 4; way++) {
+        tsr_generator_spec spec = {.chain = chain, .n_chain = 2, .seed = 1, .samples = 3};
+        chain[1].scheme = way % 2 ? TSR_SCHEME_MASKGIT : TSR_SCHEME_ROAR;
+        chain[1].tokens = TSR_TOKENS_COSINE;
+        chain[1].guidance = way == 2 ? 2.0 : 1.0;
+        chain[1].temperature = way < 2 ? 0.0 : 1.0;
+        spec.weights = way == 3 ? w : NULL;
+        make_given(&g, mods, 1u << WORDS | 1u << DEPTH);
+        hide_places(&g, known, 1);
+        run(m, &spec, &g, SAMPLES, &a);
+        for (size_t i = 0; i < SAMPLES; i++)
+            for (size_t k = 0; k < PLACES; k++)
+                if (known[i][k])
+                    assert_int_equal(a.ids[i][DEPTH][k], g.ids[i][DEPTH][k]);
+        /* what is hidden is not looked at; neighbours with other masks do not matter */
+        hide_places(&g, known, 2);
+        run(m, &spec, &g, SAMPLES, &b);
+        assert_memory_equal(&a, &b, sizeof a);
+        alone = g;
+        alone.list[0] = g.held[3];
+        alone.keys[0] = g.keys[3];
+        run(m, &spec, &alone, 1, &b);
+        assert_memory_equal(a.ids[3], b.ids[0], sizeof b.ids[0]);
+        /* what is given is looked at, by a target before it as well */
+        for (size_t i = 0; i < SAMPLES; i++)
+            for (size_t k = 0; k < PLACES; k++)
+                g.ids[i][DEPTH][k] = (g.ids[i][DEPTH][k] + 5) % IDS;
+        run(m, &spec, &g, SAMPLES, &b);
+        for (size_t i = 0; i < SAMPLES; i++) {
+            labels += memcmp(a.ids[i][LABEL], b.ids[i][LABEL], sizeof a.ids[i][LABEL]) != 0;
+            for (size_t k = 0; k < PLACES; k++)
+                places += !known[i][k] && a.ids[i][DEPTH][k] != b.ids[i][DEPTH][k];
+        }
+    }
+    assert_true(labels > 0 && places > 0);
+    tsr_fm_destroy(m);
+}
+
+/* All places given: nothing to do. None: the same as not given. */
+static void masks_have_ends(void **state)
+{
+    (void)state;
+    tsr_fm *m = model_of(0);
+    const tsr_mods *mods = &tsr_fm_get_config(m)->mods;
+    uint8_t all[PLACES], none[PLACES] = {0};
+    tsr_target t = tsr_target_defaults(mods, DEPTH);
+    tsr_generator_spec spec = {.chain = &t, .n_chain = 1, .seed = 1};
+    given g;
+    static result a, b;
+    memset(all, 1, sizeof all);
+    for (int scheme = 0; scheme < 2; scheme++) {
+        t.scheme = scheme ? TSR_SCHEME_MASKGIT : TSR_SCHEME_ROAR;
+        make_given(&g, mods, 1u << WORDS);
+        run(m, &spec, &g, SAMPLES, &a);
+        make_given(&g, mods, 1u << WORDS | 1u << DEPTH);
+        for (size_t i = 0; i < SAMPLES; i++)
+            g.held[i][DEPTH].known = i == 2 ? all : none;
+        run(m, &spec, &g, SAMPLES, &b);
+        for (size_t i = 0; i < SAMPLES; i++)
+            assert_memory_equal(b.ids[i][DEPTH], i == 2 ? g.ids[i][DEPTH] : a.ids[i][DEPTH],
+                                PLACES * sizeof **b.ids[i]);
+    }
+    /* as a condition alone: only the known places are seen */
+    t = tsr_target_defaults(mods, LABEL);
+    make_given(&g, mods, 1u << DEPTH);
+    run(m, &spec, &g, SAMPLES, &a);
+    for (size_t i = 0; i < SAMPLES; i++)
+        g.held[i][DEPTH].known = all;
+    run(m, &spec, &g, SAMPLES, &b);
+    assert_memory_equal(&a, &b, sizeof a);
+    for (size_t i = 0; i < SAMPLES; i++)
+        g.held[i][DEPTH].known = none;
+    run(m, &spec, &g, SAMPLES, &b);
+    assert_memory_not_equal(&a, &b, sizeof a);
+    tsr_fm_destroy(m);
+}
+
+/* Make ids the caption of all samples. */
+static void give_caption(given *g, const uint32_t *ids, uint32_t n)
+{
+    for (size_t i = 0; i < SAMPLES; i++) {
+        memcpy(g->ids[i][CAPTION], ids, n * sizeof *ids);
+        g->held[i][CAPTION] = (tsr_held){.present = 1, .count = n, .ids = g->ids[i][CAPTION]};
+    }
+}
+
+#define HOLE(n) (TSR_ID_SENTINEL + (n))
+
+static void given_words_stay(void **state)
+{
+    (void)state;
+    const uint32_t text[] = {221, HOLE(1), 222, 223, HOLE(2), 224, TSR_ID_EOS};
+    tsr_fm *m = model_of(0);
+    const tsr_mods *mods = &tsr_fm_get_config(m)->mods;
+    tsr_target chain[2] = {tsr_target_defaults(mods, DEPTH), tsr_target_defaults(mods, CAPTION)};
+    tsr_generator_spec spec = {.chain = chain, .n_chain = 2, .seed = 1};
+    given g;
+    static result a, b;
+    size_t written = 0;
+    chain[1].temperature = 2.0;
+    for (int guided = 0; guided < 2; guided++) {
+        chain[0].guidance = chain[1].guidance = guided ? 2.0 : 1.0;
+        make_given(&g, mods, 1u << WORDS);
+        give_caption(&g, text, 7);
+        run(m, &spec, &g, SAMPLES, &a);
+        for (size_t i = 0; i < SAMPLES; i++) {
+            const uint32_t *ids = a.ids[i][CAPTION];
+            size_t n = a.count[i][CAPTION], pair = 1;
+            assert_true(n >= 4 && n <= 20);
+            assert_int_equal(ids[0], 221);
+            assert_int_equal(ids[n - 1], 224);
+            while (pair + 1 < n && !(ids[pair] == 222 && ids[pair + 1] == 223))
+                pair++;
+            assert_true(pair + 1 < n);
+            written += n - 4;
+            for (size_t k = 0; k < n; k++)
+                assert_true(ids[k] != TSR_ID_EOS && ids[k] - TSR_ID_SENTINEL >= TSR_ID_SENTINELS);
+        }
+    }
+    assert_true(written > 0);
+    /* a limit is of what is written, in all holes together */
+    chain[1].max_tokens = 1;
+    run(m, &spec, &g, SAMPLES, &b);
+    for (size_t i = 0; i < SAMPLES; i++)
+        assert_true(b.count[i][CAPTION] <= 4 + 2);
+    tsr_fm_destroy(m);
+}
+
+/* As many tokens as there can be, and one place for what is missing. */
+static void long_texts_keep_their_length(void **state)
+{
+    (void)state;
+    tsr_fm *m = model_of(0);
+    const tsr_mods *mods = &tsr_fm_get_config(m)->mods;
+    tsr_target t = tsr_target_defaults(mods, CAPTION);
+    tsr_generator_spec spec = {.chain = &t, .n_chain = 1, .seed = 1};
+    uint32_t text[20];
+    given g;
+    static result r;
+    t.temperature = 2.0;
+    for (uint32_t k = 0; k < 20; k++)
+        text[k] = k % 2 ? 220 + k : HOLE(1 + k / 2);
+    make_given(&g, mods, 1u << WORDS);
+    give_caption(&g, text, 20);
+    run(m, &spec, &g, SAMPLES, &r);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        uint32_t next = 1;
+        assert_true(r.count[i][CAPTION] <= 20);
+        for (size_t k = 0; k < r.count[i][CAPTION]; k++)
+            next += next < 20 && r.ids[i][CAPTION][k] == 220 + next ? 2 : 0;
+        assert_int_equal(next, 21);
+    }
+    tsr_fm_destroy(m);
+}
+
+static void refuses_wrong_holes(void **state)
+{
+    (void)state;
+    static const uint32_t whole[] = {221, TSR_ID_EOS}, late[] = {HOLE(2), TSR_ID_EOS},
+                          zero[] = {HOLE(0), TSR_ID_EOS}, twice[] = {HOLE(1), 221, HOLE(1)};
+    static const uint8_t mask[20] = {1};
+    tsr_fm *m = model_of(0);
+    const tsr_mods *mods = &tsr_fm_get_config(m)->mods;
+    tsr_target t = tsr_target_defaults(mods, CAPTION);
+    tsr_generator_spec spec = {.chain = &t, .n_chain = 1};
+    tsr_generator *x;
+    given g;
+    assert_ok(tsr_generator_create(m, &spec, &x));
+    make_given(&g, mods, 0);
+    give_caption(&g, whole, 2);
+    assert_fails(TSR_EARG, tsr_generator_run(x, g.list, g.keys, SAMPLES, NULL));
+    give_caption(&g, late, 2);
+    assert_fails(TSR_EFORMAT, tsr_generator_run(x, g.list, g.keys, SAMPLES, NULL));
+    give_caption(&g, zero, 2);
+    assert_fails(TSR_EFORMAT, tsr_generator_run(x, g.list, g.keys, SAMPLES, NULL));
+    give_caption(&g, twice, 3);
+    assert_fails(TSR_EFORMAT, tsr_generator_run(x, g.list, g.keys, SAMPLES, NULL));
+    for (size_t k = 0; k < 2; k++) {
+        size_t of = k ? PIXELS : WORDS;
+        make_given(&g, mods, 1u << of);
+        g.held[1][of].known = mask;
+        assert_fails(TSR_EARG, tsr_generator_run(x, g.list, g.keys, SAMPLES, NULL));
+    }
+    tsr_generator_destroy(x);
+    tsr_fm_destroy(m);
+}
+
 /* --- a rule that can be learned --- */
 
 /* Every label = depth at the first place plus one; the caption names the ids at the first three. */
@@ -402,7 +618,37 @@ static void rule_example(tsr_example *e, tsr_rng *r)
     }
 }
 
-static void teach(tsr_fm *m, size_t steps)
+/* Words count upwards. Missing are those around one, or the one between two. */
+static void hole_text(int between, uint32_t first, uint32_t text[4])
+{
+    const uint32_t texts[2][4] = {{HOLE(1), first + 1, HOLE(2), TSR_ID_EOS},
+                                  {first, HOLE(1), first + 2, TSR_ID_EOS}};
+    memcpy(text, texts[between], sizeof texts[between]);
+}
+
+static void hole_example(tsr_example *e, tsr_rng *r)
+{
+    int between = (int)tsr_rng_below(r, 2), n = between ? 2 : 4;
+    int32_t first = 220 + (int32_t)tsr_rng_below(r, 8);
+    const int32_t holes[2][5] = {{HOLE(1), first, HOLE(2), first + 2, HOLE(3)},
+                                 {HOLE(1), first + 1, HOLE(2)}};
+    uint32_t text[4];
+    hole_text(between, (uint32_t)first, text);
+    tsr_example_reset(e);
+    assert_ok(tsr_example_rows(e, &e->in[CAPTION], 4));
+    assert_ok(tsr_example_rows(e, &e->out[CAPTION], (uint32_t)n));
+    for (int k = 0; k < 4; k++) {
+        e->in[CAPTION].ids[k] = (int32_t)text[k];
+        e->in[CAPTION].positions[k] = k;
+    }
+    for (int k = 0; k < n; k++) {
+        e->out[CAPTION].ids[k] = holes[between][k];
+        e->out[CAPTION].labels[k] = holes[between][k + 1];
+        e->out[CAPTION].positions[k] = k;
+    }
+}
+
+static void teach(tsr_fm *m, size_t steps, void (*example)(tsr_example *e, tsr_rng *r))
 {
     enum { BATCH = 16 };
     tsr_fmnet_spec s =
@@ -425,7 +671,7 @@ static void teach(tsr_fm *m, size_t steps)
         for (size_t i = 0; i < BATCH; i++) {
             tsr_rng r;
             tsr_rng_init(&r, 9, TSR_RNG_TEST, step * BATCH + i);
-            rule_example(&e[i], &r);
+            example(&e[i], &r);
         }
         assert_ok(tsr_fmnet_run(n, list, BATCH, 1.0));
         assert_ok(tsr_grad_norm(ps, &norm));
@@ -446,10 +692,11 @@ static void a_learned_rule_is_followed(void **state)
     tsr_fm_config c = fmtest_config(0, IDS);
     tsr_fm *m;
     given g;
-    static result r;
+    static result r, again;
+    const uint32_t open = HOLE(1);
     size_t labels = 0, words = 0;
     assert_ok(tsr_fm_create(&c, 5, &m));
-    teach(m, 500);
+    teach(m, 500, rule_example);
     tsr_target chain[2] = {tsr_target_defaults(&c.mods, LABEL),
                            tsr_target_defaults(&c.mods, CAPTION)};
     chain[0].steps = 3;
@@ -468,6 +715,37 @@ static void a_learned_rule_is_followed(void **state)
     if (labels < SAMPLES * PLACES * 9 / 10 || words < 13)
         fail_msg("%zu of %d labels, %zu of 15 words follow the rule", labels, SAMPLES * PLACES,
                  words);
+    /* one hole and nothing else is a text of which nothing is given */
+    give_caption(&g, &open, 1);
+    run(m, &spec, &g, SAMPLES, &again);
+    assert_memory_equal(&r, &again, sizeof r);
+    tsr_fm_destroy(m);
+}
+
+/* What belongs into the holes is learned and put there. */
+static void holes_are_filled_as_learned(void **state)
+{
+    (void)state;
+    tsr_fm_config c = fmtest_config(0, IDS);
+    tsr_fm *m;
+    given g;
+    static result r;
+    size_t right = 0;
+    assert_ok(tsr_fm_create(&c, 5, &m));
+    teach(m, 300, hole_example);
+    tsr_target t = tsr_target_defaults(&c.mods, CAPTION);
+    tsr_generator_spec spec = {.chain = &t, .n_chain = 1};
+    for (uint32_t way = 0; way < 16; way++) {
+        uint32_t text[4], first = 220 + way / 2;
+        hole_text((int)(way % 2), first, text);
+        make_given(&g, &c.mods, 0);
+        give_caption(&g, text, 4);
+        run(m, &spec, &g, 1, &r);
+        for (uint32_t k = 0; k < 3 && r.count[0][CAPTION] == 3; k++)
+            right += r.ids[0][CAPTION][k] == first + k;
+    }
+    if (right < 45)
+        fail_msg("%zu of 48 words are where they belong", right);
     tsr_fm_destroy(m);
 }
 
@@ -481,7 +759,13 @@ int main(void)
         cmocka_unit_test(one_step_is_one_pass),
         cmocka_unit_test(something_comes_from_nothing),
         cmocka_unit_test(refuses_what_cannot_be),
+        cmocka_unit_test(given_places_stay),
+        cmocka_unit_test(masks_have_ends),
+        cmocka_unit_test(given_words_stay),
+        cmocka_unit_test(long_texts_keep_their_length),
+        cmocka_unit_test(refuses_wrong_holes),
         cmocka_unit_test(a_learned_rule_is_followed),
+        cmocka_unit_test(holes_are_filled_as_learned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,14 +31,14 @@ static void grids_sum_to_one(void **state)
     (void)state;
     tsr_fm *m = small_model();
     uint32_t ids[ALL][SIDE * SIDE];
-    tsr_held candidates[ALL], given[2] = {{1, 5, words, NULL}, {0}};
+    tsr_held candidates[ALL], given[2] = {{.present = 1, .count = 5, .ids = words}, {0}};
     tsr_query q[ALL];
     double log_p[ALL], first[ALL];
     size_t tokens[ALL];
     for (uint32_t i = 0; i < ALL; i++) {
         for (uint32_t k = 0, left = i; k < SIDE * SIDE; k++, left /= V)
             ids[i][k] = left % V;
-        candidates[i] = (tsr_held){1, SIDE * SIDE, ids[i], NULL};
+        candidates[i] = (tsr_held){.present = 1, .count = SIDE * SIDE, .ids = ids[i]};
         q[i] = (tsr_query){given, DEPTH, &candidates[i]};
     }
     for (size_t steps = 1; steps <= 8; steps *= 2) {
@@ -102,8 +102,10 @@ static void sequences_agree_with_logits(void **state)
     tsr_fm *m = small_model();
     tsr_scorer_spec spec = {.precision = TSR_PRECISION_FP32, .samples = 2};
     uint32_t longest[20];
-    tsr_held with = {1, 5, words, NULL}, without = {1, 4, words, NULL}, none[2] = {{0}},
-             empty = {1, 0, words, NULL}, full = {1, 20, longest, NULL};
+    tsr_held with = {.present = 1, .count = 5, .ids = words},
+             without = {.present = 1, .count = 4, .ids = words}, none[2] = {{0}},
+             empty = {.present = 1, .count = 0, .ids = words},
+             full = {.present = 1, .count = 20, .ids = longest};
     tsr_query q[] = {{none, CAPTION, &with},
                      {none, CAPTION, &without},
                      {none, CAPTION, &empty},
@@ -133,7 +135,8 @@ static void refuses_what_cannot_be(void **state)
     tsr_fm *m = small_model();
     tsr_scorer_spec spec = {.precision = TSR_PRECISION_FP32};
     uint32_t ids[4] = {0, 1, 2, V};
-    tsr_held none[2] = {{0}}, bad = {1, 4, ids, NULL}, few = {1, 3, ids, NULL};
+    tsr_held none[2] = {{0}}, bad = {.present = 1, .count = 4, .ids = ids},
+             few = {.present = 1, .count = 3, .ids = ids};
     double log_p;
     tsr_scorer *s;
     assert_ok(tsr_scorer_create(m, &spec, &s));
