@@ -66,11 +66,6 @@ size_t tsr_fm_first_id(const tsr_fm_config *c, size_t m)
     return c->shared_vocabulary ? c->mods.items[m].base : 0;
 }
 
-size_t tsr_fm_logits_width(const tsr_fm_config *c, size_t m)
-{
-    return c->shared_vocabulary ? tsr_fm_vocabulary(c) : c->mods.items[m].vocabulary;
-}
-
 tsr_value tsr_fm_tokens(tsr_graph *g, const tsr_fm_config *c, tsr_fm_stack side, size_t m)
 {
     place table = in_embeddings(c, side, m, "token_emb.weight", c->shared_vocabulary);

@@ -80,8 +80,7 @@ tsr_value tsr_fm_context(tsr_graph *g, tsr_value encoded, tsr_value e);
  */
 tsr_value tsr_fm_logits(tsr_graph *g, const tsr_fm_config *c, size_t m, tsr_value rows);
 
-/* Width of these logits, and what to add to a local id of modality m to index them. */
-size_t tsr_fm_logits_width(const tsr_fm_config *c, size_t m);
+/* What to add to a local id of modality m to index these logits. */
 size_t tsr_fm_first_id(const tsr_fm_config *c, size_t m);
 
 #endif
