@@ -5,8 +5,7 @@
 #include <assert.h>
 #include <math.h>
 
-#define MOST             64
-#define MOST_PROPORTIONS 256
+#define MOST 64
 
 /* Uniform in (0, 1]: its logarithm is finite. */
 static double unit(tsr_rng *rng)
@@ -52,14 +51,6 @@ void tsr_proportions(const double *log_g, size_t n, double *p)
     }
     for (size_t i = 0; i < n && sum > 0; i++)
         p[i] /= sum;
-}
-
-void tsr_dirichlet(const double *alpha, size_t n, tsr_rng *rng, double *p)
-{
-    double log_g[MOST_PROPORTIONS] = {0};
-    assert(n <= MOST_PROPORTIONS);
-    tsr_log_gammas(alpha, n, rng, log_g);
-    tsr_proportions(log_g, n, p);
 }
 
 /* Share `rest` among those with open[i] (log gammas; -infinity: closed) and fill whoever's share

@@ -26,11 +26,9 @@ double tsr_log_gamma(double alpha, tsr_rng *rng);
 /* Log gamma variates of n shapes; -infinity where alpha is 0 (no random number is used there). */
 void tsr_log_gammas(const double *alpha, size_t n, tsr_rng *rng, double *log_g);
 
-/* Proportions of log gammas: p[i] = exp(log_g[i]) / sum; all 0 when every log_g is -infinity. */
+/* Proportions of log gammas, a draw of a Dirichlet distribution: p[i] = exp(log_g[i]) / sum; all 0
+ * when every log_g is -infinity. */
 void tsr_proportions(const double *log_g, size_t n, double *p);
-
-/* One draw of a Dirichlet distribution: p [n], sum 1 (all 0 when every alpha is 0). n <= 256. */
-void tsr_dirichlet(const double *alpha, size_t n, tsr_rng *rng, double *p);
 
 /* Whole numbers b[i] in the proportions of log_g, with low[i] <= b[i] <= high[i] and sum exactly
  * min(total, sum of high), where i with log_g -infinity get 0.
