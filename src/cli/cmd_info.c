@@ -258,10 +258,10 @@ const tsr_command tsr_cmd_info = {
     .details =
         "Tokenizers (ours and those of 4M): tokens and grid of a sample, input range and "
         "normalisation, resize rule, codebook sizes, whether encoder and decoder are there, bits "
-        "of a "
-        "sample, hash. Masked models (ours and those of 4M): sizes, parameters, modalities with their "
-        "vocabularies and tokenizers. Shards, keys files and corpora: what they hold. Other "
-        "safetensors files: metadata and tensors.",
+        "of a sample, hash. Masked models (ours and those of 4M): sizes, parameters, modalities "
+        "with their vocabularies and tokenizers, and of ours the recipe, steps and corpora they "
+        "were trained with. Shards, keys files and corpora: what they hold. Other safetensors "
+        "files: metadata and tensors.",
     .min_operands = 1,
     .max_operands = -1,
     .options = options,

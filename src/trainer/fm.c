@@ -196,8 +196,3 @@ tsr_params *tsr_fm_params(const tsr_fm *m)
 {
     return m->ps;
 }
-
-const json_t *tsr_fm_extra(const tsr_fm *m)
-{
-    return m->extra;
-}

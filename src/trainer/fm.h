@@ -69,13 +69,12 @@ TSR_USE tsr_status tsr_fm_open(const char *path, tsr_fm **out);
 TSR_USE tsr_status tsr_fm_write(const tsr_fm *m, const char *path, int averaged,
                                 const json_t *extra);
 
-/* Borrowed until destroy. `extra` is the object that was given to write, or NULL. */
+/* Borrowed until destroy. */
 const tsr_fm_config *tsr_fm_get_config(const tsr_fm *m);
 tsr_params *tsr_fm_params(const tsr_fm *m);
-const json_t *tsr_fm_extra(const tsr_fm *m);
 
-/* Everything a user asks: sizes, parameters (blocks, embeddings), modalities. Object; json_decref.
- */
+/* Everything a user asks: sizes, parameters (blocks, embeddings), modalities, and under "provenance"
+ * the `extra` of the file it was read from, if any. Object; json_decref. */
 TSR_USE tsr_status tsr_fm_describe(const tsr_fm *m, json_t **out);
 
 #endif

@@ -90,6 +90,8 @@ tsr_status tsr_fm_describe(const tsr_fm *m, json_t **out)
     if (m->left_out)
         TSR_GO(tsr_json_set(o, "left_out", json_incref(m->left_out)));
     TSR_GO(describe_untied(m, o));
+    if (m->extra)
+        TSR_GO(tsr_json_set(o, "provenance", json_incref(m->extra)));
     *out = json_incref(o);
 out:
     json_decref(mods);

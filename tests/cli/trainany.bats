@@ -43,6 +43,9 @@ train()
         "$scratch/a/metrics.jsonl"
     jq -se 'map(.tokens_per_second > 0) | all' "$scratch/a/timing.jsonl"
     jq -e '.steps == 40 and .validation.val.samples == 16 and .samples_bad == 0' "$scratch/a/report.json"
+    exits 0 "$tessera" info --json "$scratch/a/model.safetensors"
+    jq -e '.provenance | .steps == 40 and .inputs > 0 and (.recipe | length == 32) and
+        .data[0].samples > 0' <<<"$output"
     train 0 b -j 2
     for f in model.safetensors metrics.jsonl checkpoints/step-000000040.safetensors; do
         cmp "$scratch/a/$f" "$scratch/b/$f"
