@@ -14,6 +14,7 @@
 
 #define BLOCK_BYTES  65536
 #define MEMBER_BYTES ((size_t)1 << 30)
+#define MAX_WINDOW   (32 << 20) /* of zstd up to --long=25, of xz up to -8 */
 
 struct tsr_tar {
     tsr_tar_stream stream;
@@ -22,16 +23,86 @@ struct tsr_tar {
     size_t cap;
 };
 
+/* ---- compression: what the first bytes say ---- */
+
+/* zstd, RFC 8878, 3.1.1.1: the window descriptor, or the size of a single segment. */
+static uint64_t zstd_window(const uint8_t *p)
+{
+    static const uint8_t id_bytes[] = {0, 1, 2, 4}, size_bytes[] = {1, 2, 4, 8};
+    if (!(p[4] & 0x20))
+        return ((uint64_t)(8 + (p[5] & 7)) << (p[5] >> 3)) << 7;
+    const uint8_t *size = p + 5 + id_bytes[p[4] & 3];
+    uint64_t n = 0;
+    for (int i = size_bytes[p[4] >> 6] - 1; i >= 0; i--)
+        n = n << 8 | size[i];
+    return n;
+}
+
+/* The variable-length number at p[*at]; *at goes behind it. */
+static uint64_t xz_number(const uint8_t *p, size_t n, size_t *at)
+{
+    uint64_t v = 0;
+    for (int shift = 0; *at < n && shift < 63; shift += 7) {
+        v |= (uint64_t)(p[*at] & 127) << shift;
+        if (p[(*at)++] < 128)
+            return v;
+    }
+    return UINT64_MAX;
+}
+
+/* xz, "The .xz File Format" 1.1.0, 3.1 and 5.3.1: the dictionary of the first block's last filter,
+ * which is LZMA2 (0x21, one byte of properties). */
+static uint64_t xz_window(const uint8_t *p, size_t n)
+{
+    size_t at = 14;
+    for (int sizes = p[13] >> 6; sizes; sizes &= sizes - 1)
+        (void)xz_number(p, n, &at);
+    for (int i = 0; i <= (p[13] & 3); i++) {
+        uint64_t id = xz_number(p, n, &at), bytes = xz_number(p, n, &at);
+        if (id == 0x21 && at < n && p[at] <= 40)
+            return (uint64_t)(2 | (p[at] & 1)) << (p[at] / 2 + 11);
+        at = bytes < n - at ? at + (size_t)bytes : n;
+    }
+    return UINT64_MAX;
+}
+
+/* Decompressors take as much memory as a header of a few bytes asks for. */
+static tsr_status check_window(const tsr_blob *s)
+{
+    uint8_t p[64] = {0};
+    size_t n;
+    uint64_t window = 0;
+    TSR_TRY(tsr_blob_read(s, 0, p, sizeof p, &n));
+    if (n >= 18 && memcmp(p, "\x28\xb5\x2f\xfd", 4) == 0)
+        window = zstd_window(p);
+    else if (n >= 18 && memcmp(p, "\xfd" "7zXZ\0", 6) == 0)
+        window = xz_window(p, n);
+    if (window > MAX_WINDOW)
+        TSR_FAIL(TSR_ELIMIT, "%s: to be decompressed it needs a window of %llu bytes, more than %d",
+                 s->name, (unsigned long long)window, MAX_WINDOW);
+    return TSR_OK;
+}
+
+/* Formats whose decompressors are libraries; libarchive would start programs for some others. */
+static void allow_filters(struct archive *a)
+{
+    archive_read_support_filter_gzip(a);
+    archive_read_support_filter_bzip2(a);
+    archive_read_support_filter_xz(a);
+    archive_read_support_filter_zstd(a);
+}
+
 /* ---- headers: shared with tar_set.c ---- */
 
 tsr_status tsr_tar_stream_open(const char *path, tsr_tar_stream *s)
 {
     *s = (tsr_tar_stream){.source.fd = -1};
     TSR_TRY(tsr_blob_open(path, &s->source));
+    TSR_TRY(check_window(&s->source));
     s->a = archive_read_new();
     if (!s->a)
         TSR_FAIL(TSR_ENOMEM, "%s: out of memory", path);
-    archive_read_support_filter_all(s->a);
+    allow_filters(s->a);
     archive_read_support_format_tar(s->a);
     if (archive_read_open_fd(s->a, s->source.fd, BLOCK_BYTES) != ARCHIVE_OK)
         TSR_FAIL(TSR_EFORMAT, "%s: cannot be read as a tar: %s", path, archive_error_string(s->a));

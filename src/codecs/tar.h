@@ -22,8 +22,10 @@ typedef struct tsr_tar_member {
     size_t bytes;
 } tsr_tar_member;
 
-/* Open a tar (plain, or compressed with gzip, xz, zstd ...) whose members have at most
- * max_member_bytes each (0: 1 GiB). Errors: TSR_ENOENT, TSR_EIO, TSR_EFORMAT. */
+/* Open a tar (plain, or compressed with gzip, bzip2, xz or zstd) whose members have at most
+ * max_member_bytes each (0: 1 GiB).
+ * Errors   TSR_ENOENT, TSR_EIO, TSR_EFORMAT, TSR_ELIMIT when decompression needs a window beyond
+ *          32 MiB (xz -9, zstd --long). */
 TSR_USE tsr_status tsr_tar_open(const char *path, size_t max_member_bytes, tsr_tar **out);
 
 /* The next regular file; *more is 0 at the end. Folders and links are passed over.

@@ -87,6 +87,42 @@ static void members_come_in_order(void **state)
     }
 }
 
+/* Headers of a few bytes that ask decompressors for gigabytes; formats whose decompressor would be
+ * another program. */
+static void hostile_compression_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head;
+        size_t bytes;
+        tsr_status expected;
+    } files[] = {
+        {"\x28\xb5\x2f\xfd\0\xa8", 6, TSR_ELIMIT},                          /* window 2^31 */
+        {"\x28\xb5\x2f\xfd\xe0\xff\xff\xff\xff\xff\0\0\0", 13, TSR_ELIMIT}, /* single segment */
+        {"\xfd" "7zXZ\0\0\4\xe6\xd6\xb4\x46\2\0\x21\1\x28", 17, TSR_ELIMIT},  /* dictionary 4 GiB */
+        {"\xfd" "7zXZ\0\0\4\xe6\xd6\xb4\x46\2\x40\x21\x21\1\x26", 18, TSR_ELIMIT}, /* a size before */
+        {"LRZI\0\6", 6, TSR_EFORMAT},
+        {"GRZipII\0\2\4:)", 12, TSR_EFORMAT},
+        {"\x89LZO\0\r\n\x1a\n\x10\x30", 11, TSR_EFORMAT},
+    };
+    for (size_t i = 0; i < COUNT(files); i++) {
+        char path[512], data[256] = {0};
+        tsr_tar *t = NULL;
+        tsr_tar_member m;
+        int more;
+        snprintf(path, sizeof path, "%s/test_tar_hostile.tar", build_folder());
+        memcpy(data, files[i].head, files[i].bytes);
+        assert_ok(tsr_file_write(path, data, sizeof data));
+        tsr_status st = tsr_tar_open(path, 0, &t);
+        if (st == TSR_OK)
+            st = tsr_tar_next(t, &m, &more);
+        assert_int_equal(st, files[i].expected);
+        assert_non_null(strstr(tsr_error(), path));
+        tsr_tar_close(t);
+        unlink(path);
+    }
+}
+
 static void keys_end_at_the_first_dot(void **state)
 {
     (void)state;
@@ -214,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_come_in_order),
+        cmocka_unit_test(hostile_compression_is_refused),
         cmocka_unit_test(keys_end_at_the_first_dot),
         cmocka_unit_test(one_tar_of_all_modalities),
         cmocka_unit_test(tars_of_one_modality_align_by_name),
