@@ -161,7 +161,7 @@ tsr_status tsr_text_from_json(const json_t *value, const char *origin, tsr_text 
     tsr_status st = read_all(t, value, origin);
     if (st != TSR_OK) {
         tsr_text_destroy(t);
-        return st;
+        return tsr_starts_with(tsr_error(), origin) ? st : tsr_context(st, "%s", origin);
     }
     *out = t;
     return TSR_OK;

@@ -4,10 +4,6 @@
 
 #include "nn/safetensors.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 static volatile unsigned sink;
 
 static void read_all(const tsr_safetensors *f)
@@ -22,20 +18,17 @@ static void read_all(const tsr_safetensors *f)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char name[64];
     tsr_safetensors *f = NULL;
-    snprintf(name, sizeof name, "/tmp/tessera-fuzz-%ld", (long)getpid());
-    FILE *file = fopen(name, "wb");
-    if (!file)
-        return 0;
-    fwrite(data, 1, size, file);
-    fclose(file);
+    const char *name = fuzz_file(data, size, "safetensors");
     tsr_status st = tsr_safetensors_open(name, &f);
+    fuzz_need_sentence(st, name);
     if (st == TSR_OK)
         read_all(f);
-    else if (tsr_error()[0] == '\0')
-        abort();
     tsr_safetensors_close(f);
-    remove(name);
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    return fuzz_change_safetensors(data, size, max, seed);
 }
