@@ -51,7 +51,7 @@ typedef struct tsr_read_options {
     int flatten;            /* 1: composite alpha over `background`, the result has none */
     unsigned char background[3];
     tsr_depth_form depth;
-    int as_vector; /* 1: .npy of any shape becomes a vector, C order */
+    int as_vector; /* 1: .npy of any shape becomes a vector, C order, that keeps the shape */
     /* sounds */
     double rate_hz; /* resample to this rate; 0: as stored */
     int mono;       /* 1: arithmetic mean of the channels */
@@ -98,7 +98,7 @@ typedef struct tsr_write_options {
 
 /* Write a file in one step (temporary file, rename), the format chosen by the extension:
  * png (U8, U16; F32 with depth), jpg jpeg (U8 grey or RGB), pfm (F32, 1 or 3 channels), npy
- * (images [H,W] or [H,W,C], vectors [N]), wav flac (FLAC is 16 bit), txt, json.
+ * (images [H,W] or [H,W,C], vectors [N] or of their shape), wav flac (FLAC is 16 bit), txt, json.
  * Errors   TSR_EUNSUPPORTED naming what the format cannot hold, TSR_EARG, TSR_EIO. */
 TSR_USE tsr_status tsr_media_write(const char *path, const tsr_media *m,
                                    const tsr_write_options *opt);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define MAX_HEADER 65536
-#define MAX_NDIM   6
+#define MAX_NDIM   TSR_VECTOR_DIMS
 
 typedef struct array {
     char kind; /* 'u', 'i', 'f' */
@@ -45,7 +45,7 @@ static const char *value_of(const char *header, const char *key)
 
 static tsr_status parse_type(const char *p, const char *name, array *a)
 {
-    static const char known[][3] = {"u1", "u2", "u4", "i1", "i2", "i4", "i8", "f4", "f8"};
+    static const char known[][3] = {"u1", "u2", "u4", "i1", "i2", "i4", "i8", "f2", "f4", "f8"};
     if (!p || (*p != '\'' && *p != '"') || strlen(p) < 5)
         TSR_FAIL(TSR_EUNSUPPORTED, "%s: .npy header has no plain 'descr' (a structured type?)",
                  name);
@@ -58,7 +58,7 @@ static tsr_status parse_type(const char *p, const char *name, array *a)
         return TSR_OK;
     }
     const char *end = strchr(p + 1, *p);
-    TSR_FAIL(TSR_EUNSUPPORTED, "%s: .npy of type %.*s; u1 u2 u4 i1 i2 i4 i8 f4 f8 are read", name,
+    TSR_FAIL(TSR_EUNSUPPORTED, "%s: .npy of type %.*s; u1 u2 u4 i1 i2 i4 i8 f2 f4 f8 are read", name,
              end && end - p < 12 ? (int)(end - p) + 1 : 5, p);
 }
 
@@ -122,12 +122,24 @@ static tsr_status open_array(const tsr_blob *s, array *a)
 
 /* ---- numbers ---- */
 
+/* IEEE 754 half precision: 1 sign, 5 exponent, 10 fraction bits. */
+static double from_half(uint64_t bits)
+{
+    int exponent = (int)(bits >> 10 & 31);
+    double fraction = (double)(bits & 1023), sign = bits >> 15 ? -1.0 : 1.0;
+    if (exponent == 31)
+        return fraction > 0 ? (double)NAN : sign * (double)INFINITY;
+    return sign * (exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24));
+}
+
 static double item(const array *a, size_t i)
 {
     const uint8_t *p = a->data + i * (size_t)a->bytes;
     uint64_t v = 0;
     for (int b = 0; b < a->bytes; b++)
         v |= (uint64_t)p[a->little ? b : a->bytes - 1 - b] << (8 * b);
+    if (a->kind == 'f' && a->bytes == 2)
+        return from_half(v);
     if (a->kind == 'f' && a->bytes == 4) {
         uint32_t bits = (uint32_t)v;
         float f;
@@ -253,7 +265,8 @@ static tsr_status read_vector(const array *a, const char *name, const tsr_read_o
             return st;
         }
     }
-    *out = (tsr_media){.kind = TSR_MEDIA_VECTOR, .as.vector = {data, a->count}};
+    *out = (tsr_media){.kind = TSR_MEDIA_VECTOR, .as.vector = {data, a->count, (size_t)a->ndim, {0}}};
+    memcpy(out->as.vector.shape, a->shape, sizeof a->shape);
     return TSR_OK;
 }
 
@@ -269,13 +282,19 @@ tsr_status tsr_npy_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options 
 
 /* ---- writing: version 1, C order ---- */
 
-static tsr_status describe(const char *name, const tsr_media *m, const char **type, char shape[96],
+static tsr_status describe(const char *name, const tsr_media *m, const char **type, char shape[160],
                            size_t *count)
 {
     if (m->kind == TSR_MEDIA_VECTOR) {
+        size_t dims = m->as.vector.dims, at = 1;
         *type = "<f4";
         *count = m->as.vector.count;
-        snprintf(shape, 96, "(%zu,)", *count);
+        if (dims < 2)
+            snprintf(shape, 160, "(%zu,)", *count);
+        for (size_t d = 0; d < dims && dims > 1; d++)
+            at += (size_t)snprintf(shape + at, 160 - at, "%zu%s", m->as.vector.shape[d],
+                                   d + 1 < dims ? ", " : ")");
+        shape[0] = '(';
         return TSR_OK;
     }
     if (m->kind != TSR_MEDIA_IMAGE)
@@ -284,9 +303,9 @@ static tsr_status describe(const char *name, const tsr_media *m, const char **ty
     *type = im->pixel == TSR_PIXEL_U8 ? "|u1" : im->pixel == TSR_PIXEL_U16 ? "<u2" : "<f4";
     *count = im->height * im->width * im->channels;
     if (im->channels == 1)
-        snprintf(shape, 96, "(%zu, %zu)", im->height, im->width);
+        snprintf(shape, 160, "(%zu, %zu)", im->height, im->width);
     else
-        snprintf(shape, 96, "(%zu, %zu, %zu)", im->height, im->width, im->channels);
+        snprintf(shape, 160, "(%zu, %zu, %zu)", im->height, im->width, im->channels);
     return TSR_OK;
 }
 
@@ -314,7 +333,7 @@ tsr_status tsr_npy_write(const char *name, const tsr_media *m, const tsr_write_o
 {
     (void)o;
     const char *type;
-    char shape[96], dict[192];
+    char shape[160], dict[256];
     size_t count;
     TSR_TRY(describe(name, m, &type, shape, &count));
     int n = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",

@@ -16,7 +16,7 @@ typedef enum tsr_media_kind {
     TSR_MEDIA_SOUND,  /* samples over time */
     TSR_MEDIA_TEXT,   /* UTF-8 */
     TSR_MEDIA_RECORD, /* a JSON value: metadata, boxes, palettes, rows of CSV or JSONL */
-    TSR_MEDIA_VECTOR, /* numbers without a place: embeddings, poses */
+    TSR_MEDIA_VECTOR, /* numbers without a place, or an array of them: embeddings, feature maps */
 } tsr_media_kind;
 
 typedef enum tsr_pixel {
@@ -41,6 +41,8 @@ typedef struct tsr_sound {
     float *data;
 } tsr_sound;
 
+#define TSR_VECTOR_DIMS 6
+
 typedef struct tsr_media {
     tsr_media_kind kind;
     union {
@@ -54,6 +56,7 @@ typedef struct tsr_media {
         struct {
             float *data;
             size_t count;
+            size_t dims, shape[TSR_VECTOR_DIMS]; /* C order; dims 0: a plain row of `count` */
         } vector;
     } as;
 } tsr_media;

@@ -212,7 +212,8 @@ def make_arrays(out):
     rgb = picture(6, 5, 3).astype("<f4")
     out.put("colour.pfm", b"PF\n5 6\n-2.5\n" + rgb[::-1].tobytes(), rgb)
     base = picture(6, 5, 1, 200)[..., 0]
-    for kind in ("u1", "<u2", ">u2", "<i2", "<i4", ">i4", "<u4", "<i8", "<f4", ">f4", "<f8", ">f8"):
+    for kind in ("u1", "<u2", ">u2", "<i2", "<i4", ">i4", "<u4", "<i8", "<f2", ">f2", "<f4",
+                 ">f4", "<f8", ">f8"):
         for order in "CF":
             name = f"{kind.replace('<', 'le-').replace('>', 'be-')}-{order}.npy"
             np.save(out.path / name, np.asarray(base.astype(kind), order=order))
@@ -220,6 +221,10 @@ def make_arrays(out):
     np.save(out.path / "hwc.npy", picture(6, 5, 3))
     np.save(out.path / "chw.npy", np.ascontiguousarray(np.moveaxis(picture(6, 5, 3), -1, 0)))
     np.save(out.path / "chw-f.npy", np.asfortranarray(np.moveaxis(picture(6, 5, 3), -1, 0)))
+    halves = np.arange(65536, dtype=np.uint16).view("<f2")
+    np.save(out.path / "half.npy", halves)
+    np.save(out.path / "half-expected.npy", halves.astype("<f4"))
+    np.save(out.path / "cube.npy", np.arange(24, dtype="<f4").reshape(2, 3, 4))
     np.save(out.path / "vector.npy", np.arange(7, dtype="<f8") / 4)
     np.save(out.path / "matrix-f.npy", np.asfortranarray(np.arange(6.).reshape(2, 3)))
     with open(out.path / "v2.npy", "wb") as f:

@@ -142,7 +142,8 @@ static void arrays_of_every_type(void **state)
 {
     (void)state;
     static const char *const types[] = {"u1",    "le-u2", "be-u2", "le-i2", "le-i4", "be-i4",
-                                        "le-u4", "le-i8", "le-f4", "be-f4", "le-f8", "be-f8"};
+                                        "le-u4", "le-i8", "le-f2", "be-f2", "le-f4", "be-f4",
+                                        "le-f8", "be-f8"};
     tsr_media seen = read_one("expected-array.npy", NULL);
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         for (int f = 0; f < 2; f++) {
@@ -179,6 +180,36 @@ static void arrays_of_every_type(void **state)
         assert_true(b.as.vector.data[i] == (float)i);
     tsr_media_clear(&a);
     tsr_media_clear(&b);
+}
+
+/* Every half-precision number there is, and shapes that stay with arrays. */
+static void arrays_as_vectors(void **state)
+{
+    (void)state;
+    const tsr_read_options flat = {.as_vector = 1};
+    tsr_media half = read_one("half.npy", &flat), want = read_one("half-expected.npy", &flat);
+    assert_int_equal(half.as.vector.count, 65536);
+    for (size_t i = 0; i < 65536; i++) {
+        float a = half.as.vector.data[i], b = want.as.vector.data[i];
+        assert_true(isnan(b) ? isnan(a) : a == b && signbit(a) == signbit(b));
+    }
+    tsr_media cube = read_one("cube.npy", &flat), again;
+    char *data;
+    size_t bytes;
+    assert_int_equal(cube.as.vector.dims, 3);
+    assert_int_equal(cube.as.vector.shape[0] * 100 + cube.as.vector.shape[1] * 10 +
+                         cube.as.vector.shape[2],
+                     234);
+    assert_ok(tsr_media_write_memory("cube.npy", &cube, NULL, &data, &bytes));
+    assert_ok(tsr_media_read_memory("cube.npy", data, bytes, &flat, &again));
+    assert_int_equal(again.as.vector.dims, 3);
+    assert_memory_equal(again.as.vector.shape, cube.as.vector.shape, sizeof cube.as.vector.shape);
+    assert_memory_equal(again.as.vector.data, cube.as.vector.data, 24 * sizeof(float));
+    tsr_free(data);
+    tsr_media_clear(&half);
+    tsr_media_clear(&want);
+    tsr_media_clear(&cube);
+    tsr_media_clear(&again);
 }
 
 /* Amplitude of 440 Hz in the middle half of a sound, by one bin of a Fourier transform. */
@@ -327,6 +358,7 @@ int main(void)
         cmocka_unit_test(jpegs_agree_with_libjpeg),
         cmocka_unit_test(imagemagick_agrees),
         cmocka_unit_test(arrays_of_every_type),
+        cmocka_unit_test(arrays_as_vectors),
         cmocka_unit_test(sounds_of_every_kind),
         cmocka_unit_test(cut_files_are_refused),
         cmocka_unit_test(changed_files_do_no_harm),
