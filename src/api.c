@@ -111,7 +111,7 @@ static tsr_status encode_file(const tsr_tokenizer *t, const char *path, uint32_t
     tsr_tokenizer_work *w;
     tsr_tokens tokens = {0};
     TSR_TRY(tsr_tokenizer_work_create(t, &w));
-    tsr_status st = tsr_onefile_encode(t, w, &path, 1, &tokens);
+    tsr_status st = tsr_onefile_encode(t, w, &path, 1, NULL, &tokens);
     tsr_tokenizer_work_destroy(w);
     TSR_TRY(st);
     *ids = tokens.ids;

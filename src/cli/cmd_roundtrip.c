@@ -5,6 +5,7 @@
 #include "base/par.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/cropping.h"
 #include "cli/preview.h"
 #include "pipeline/onefile.h"
 #include "pipeline/outname.h"
@@ -16,8 +17,9 @@
 typedef struct settings {
     int json, colour, show;
     long long threads;
-    const char *tokenizer, *modality, *output;
+    const char *tokenizer, *modality, *output, *from, *crop;
     tsr_option_list with;
+    const tsr_cropping *cropping; /* no option */
 } settings;
 
 static const tsr_option options[] = {
@@ -29,6 +31,8 @@ static const tsr_option options[] = {
      "write what the decoder should give and what it gave there"},
     {"with", 'w', TSR_OPT_LIST, offsetof(settings, with), NULL, 0, 0, "FILE",
      "another file of the same sample, such as the record beside a picture"},
+    TSR_OPTION_FROM(settings),
+    TSR_OPTION_CROP(settings),
     {"show", 0, TSR_OPT_FLAG, offsetof(settings, show), NULL, 0, 0, NULL,
      "show input, tokens and result in the terminal"},
     TSR_OPTION_COLOUR(settings),
@@ -65,7 +69,8 @@ static tsr_status travel(const settings *s, const tsr_tool *tool, trip *t)
         paths[n] = s->with.items[n - 1];
     TSR_TRY(tsr_onefile_read(tool->tokenizer, paths, n, t->media));
     t->n_media = n;
-    tsr_inputs in = {.count = n};
+    tsr_inputs in = tsr_cropping_inputs(s->cropping, 0, s->from);
+    in.count = n;
     for (size_t i = 0; i < n; i++)
         in.media[i] = &t->media[i];
     TSR_TRY(tsr_tokenizer_encode(tool->tokenizer, tool->work, &in, &t->tokens));
@@ -170,14 +175,21 @@ static tsr_status check(const settings *s, int n)
 
 static int run(const void *settings_, int n_operands, char *const *operands)
 {
-    const settings *s = settings_;
+    settings with = *(const settings *)settings_;
+    const settings *s = &with;
     tsr_toolbox tools = {0};
+    tsr_cropping cropping;
     tsr_screen screen;
     size_t failed = 0;
     tsr_status st;
     tsr_screen_init(&screen, (tsr_colour_mode)s->colour);
     tsr_par_set_threads((int)s->threads);
     TSR_GO(check(s, n_operands));
+    TSR_GO(tsr_cropping_read(s->crop, &cropping));
+    if (cropping.count > 1)
+        TSR_GOFAIL(TSR_EARG, "--crop %s: holds %zu crops; roundtrip takes one", s->crop,
+                   cropping.count);
+    with.cropping = &cropping;
     TSR_GO(tsr_toolbox_add(&tools, s->tokenizer, s->modality));
     if (s->output)
         TSR_GO(tsr_make_folders(s->output));

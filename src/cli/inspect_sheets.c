@@ -43,7 +43,10 @@ static tsr_status add_original(const sheet *s, uint64_t sample, tsr_image *out)
     TSR_GO(tsr_corpus_view(s->corpus, sample, 0, &view));
     tsr_read_options read = tsr_kind_options(kind);
     TSR_GO(tsr_source_read(s->source, at, 0, &read, &file));
-    tsr_inputs inputs = {.media = {&file}, .count = 1, .view = view.crop.height ? &view : NULL};
+    tsr_inputs inputs = {.media = {&file},
+                         .count = 1,
+                         .view = view.crop.height ? &view : NULL,
+                         .from = tsr_source_folder(s->source, 0)};
     if (s->tool)
         TSR_GO(tsr_tokenizer_target(s->tool->tokenizer, s->tool->work, &inputs, &target));
     st = tsr_picture_of_media(s->tool ? &target : &file, kind, out);

@@ -16,4 +16,15 @@
  *          ours (Philox), in the order area, shape, top, left, flip. */
 tsr_crop tsr_crop_random(size_t height, size_t width, double min_scale, int flips, tsr_rng *rng);
 
+/* Rows of a crop_settings array of 4M, [k, 5]: top, left, height, width, mirrored.
+ * crops  at most TSR_MAX_CROPS; *n is set. `origin` names the file in messages.
+ * Errors   TSR_EFORMAT another shape, an empty rectangle, no whole number, a fifth value that is
+ *          neither 0 nor 1; TSR_ELIMIT too many rows. */
+#define TSR_MAX_CROPS 256
+TSR_USE tsr_status tsr_crops_of_array(const tsr_media *m, const char *origin, tsr_crop *crops,
+                                      size_t *n);
+
+/* The same from a .npy file. */
+TSR_USE tsr_status tsr_crops_read(const char *path, tsr_crop *crops, size_t *n);
+
 #endif

@@ -147,7 +147,7 @@ static tsr_status get_folder(tsr_dataset *d, size_t i, size_t f, tsr_sample *s)
 
 tsr_status tsr_dataset_get(tsr_dataset *d, size_t i, tsr_sample *out)
 {
-    *out = (tsr_sample){0};
+    *out = (tsr_sample){.in.from = tsr_source_folder(d->source, 0)};
     for (size_t f = 0; f < d->n_folders; f++) {
         tsr_status st = get_folder(d, i, f, out);
         if (st != TSR_OK) {

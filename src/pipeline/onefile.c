@@ -37,11 +37,13 @@ tsr_status tsr_onefile_read(const tsr_tokenizer *t, const char *const *paths, si
 }
 
 tsr_status tsr_onefile_encode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
-                              const char *const *paths, size_t n, tsr_tokens *out)
+                              const char *const *paths, size_t n, const tsr_inputs *as,
+                              tsr_tokens *out)
 {
     tsr_media media[MAX_FILES];
     TSR_TRY(tsr_onefile_read(t, paths, n, media));
-    tsr_inputs in = {.count = n};
+    tsr_inputs in = as ? *as : (tsr_inputs){0};
+    in.count = n;
     for (size_t i = 0; i < n; i++)
         in.media[i] = &media[i];
     tsr_status st = tsr_tokenizer_encode(t, w, &in, out);

@@ -19,9 +19,11 @@ tsr_read_options tsr_onefile_options(const tsr_tokenizer *t);
 TSR_USE tsr_status tsr_onefile_read(const tsr_tokenizer *t, const char *const *paths, size_t n,
                                     tsr_media media[4]);
 
-/* Read and encode; *out as tsr_tokenizer_encode. Messages name the first file. */
+/* Read and encode; *out as tsr_tokenizer_encode. `as` says what else goes in (view, from, crop; its
+ * media are not looked at); NULL: nothing. Messages name the first file. */
 TSR_USE tsr_status tsr_onefile_encode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
-                                      const char *const *paths, size_t n, tsr_tokens *out);
+                                      const char *const *paths, size_t n, const tsr_inputs *as,
+                                      tsr_tokens *out);
 
 /* Extension (without dot) in which media of this kind are written without loss beyond rounding:
  * png, wav, txt, json, npy. */

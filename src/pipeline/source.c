@@ -240,6 +240,11 @@ size_t tsr_source_count(const tsr_source *s)
     return s->count;
 }
 
+const char *tsr_source_folder(const tsr_source *s, size_t f)
+{
+    return s->folders[f];
+}
+
 const char *tsr_source_key(const tsr_source *s, size_t i)
 {
     return s->keys[i];

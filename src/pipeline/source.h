@@ -32,6 +32,9 @@ void tsr_source_close(tsr_source *s);
 /* Number of samples. */
 size_t tsr_source_count(const tsr_source *s);
 
+/* Name of folder f < n_folders, as it was given. Borrowed until close. */
+const char *tsr_source_folder(const tsr_source *s, size_t f);
+
 /* Key of sample i < count. Borrowed until close. */
 const char *tsr_source_key(const tsr_source *s, size_t i);
 

@@ -175,6 +175,7 @@ static tsr_status encode_crops(const run *r, const sample *s, size_t modality, i
     for (uint32_t c = 0; c < m->crops; c++) {
         tsr_view view = tsr_keys_view(&r->keys, s->row, c);
         in->view = view.height ? &view : NULL;
+        in->crop = c;
         TSR_TRY(tsr_tokenizer_encode(m->tokenizer, *work, in, &tokens[c]));
     }
     return TSR_OK;
@@ -203,7 +204,7 @@ static tsr_status encode(const run *r, const sample *s, size_t modality, int lan
 static tsr_status do_modality(const run *r, sample *s, size_t modality, int lane)
 {
     const tsr_task_modality *m = &r->t->modalities[modality];
-    tsr_inputs in = {.count = 0};
+    tsr_inputs in = {.from = r->t->folders.names[m->folders[0]]};
     const char *path = NULL;
     for (size_t i = 0; i < m->n_folders; i++) {
         const char *here = path_of(r, s, m->folders[i]);

@@ -191,7 +191,8 @@ static tsr_status target_of_files(tsr_eval_set *s, const tsr_eval_item *it, size
 {
     const tsr_eval_mod *mod = &s->of[m];
     tsr_media media[TSR_EVAL_FOLDERS] = {{0}};
-    tsr_inputs in = {.view = it->view.height ? &it->view : NULL};
+    tsr_inputs in = {.view = it->view.height ? &it->view : NULL,
+                     .from = tsr_source_folder(s->source, mod->folders[0])};
     tsr_tokenizer_work *w;
     tsr_status st;
     TSR_GO(worker(s, m, lane, &w));

@@ -57,7 +57,7 @@ static tsr_status encode(tsr_gen_work *w, size_t m, tsr_tokens *out)
     const tsr_tool *tool = w->tool[m];
     if (c->origin == TSR_GEN_LITERAL)
         return encode_literal(tool, w->mods->items[m].name, c->values[0], out);
-    tsr_status st = tsr_onefile_encode(tool->tokenizer, tool->work, c->values, c->n, out);
+    tsr_status st = tsr_onefile_encode(tool->tokenizer, tool->work, c->values, c->n, NULL, out);
     if (st == TSR_ENOENT && w->mods->items[m].cls == TSR_CLASS_SEQUENCE)
         TSR_FAIL(TSR_ENOENT, "%s: no such file; for words as they stand write %s:=WORDS",
                  c->values[0], w->mods->items[m].name);

@@ -47,6 +47,7 @@ static tsr_status configure(tsr_grid *g, const tsr_settings *s, size_t side)
                                &g->filter));
     TSR_TRY(tsr_grid_precision(s, &g->precision));
     TSR_TRY(tsr_setting_background(s, g->background));
+    TSR_TRY(tsr_derive_read(s, &g->derive));
     return g->rules->configure(g, s);
 }
 
@@ -134,6 +135,8 @@ static tsr_status published_settings(const tsr_tokenizer *t, const tsr_vqvae_inf
         TSR_GO(tsr_json_set(s, "image_size", json_integer(side_of(hint))));
     if (t->kind->rules == &tsr_image_rules)
         TSR_GO(tsr_json_set(s, "channels", json_integer((json_int_t)info->in_channels)));
+    if (hint && tsr_derive_of(hint))
+        TSR_GO(tsr_json_set(s, "derive", json_string(tsr_derive_of(hint))));
     if (t->kind->rules == &tsr_depth_rules)
         TSR_GO(tsr_json_set(s, "normalisation", json_string("standardize")));
     if (t->kind->rules == &tsr_label_rules) {
@@ -190,7 +193,8 @@ static int claims(const tsr_kind_file *file, const char *word)
 
 static int claims_image(const tsr_kind_file *file)
 {
-    return claims(file, "rgb") || claims(file, "canny") || claims(file, "edge");
+    return claims(file, "rgb") || claims(file, "canny") || claims(file, "edge") ||
+           claims(file, "sam_edge");
 }
 
 static int claims_depth(const tsr_kind_file *file)
@@ -332,7 +336,13 @@ static tsr_status prepare_input(const tsr_tokenizer *t, const tsr_inputs *in, fl
     const tsr_grid *g = t->state;
     const tsr_media *m;
     TSR_TRY(tsr_inputs_need(t, in, TSR_MEDIA_IMAGE, &m));
-    return g->rules->prepare(g, &m->as.image, in->view, x, valid);
+    if (!tsr_derives(&g->derive, in->from))
+        return g->rules->prepare(g, &m->as.image, in->view, x, valid);
+    tsr_image own = {0};
+    TSR_TRY(tsr_derive_image(&g->derive, &m->as.image, &own));
+    tsr_status st = g->rules->prepare(g, &own, in->view, x, valid);
+    tsr_image_clear(&own);
+    return st;
 }
 
 static tsr_status encode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,

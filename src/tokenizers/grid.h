@@ -5,6 +5,7 @@
 #define TSR_TOKENIZERS_GRID_H
 
 #include "dsp/resize.h"
+#include "tokenizers/derive.h"
 #include "tokenizers/kind.h"
 #include "tokenizers/setting.h"
 #include "tokenizers/trainable.h"
@@ -47,6 +48,7 @@ struct tsr_grid {
     size_t classes;                 /* label maps: logits per pixel; else 0 */
     tsr_filter filter;
     unsigned char background[3];
+    tsr_derive derive; /* from pictures of another modality */
     struct {
         int standardize; /* 4M: trimmed mean and deviation per picture; else the range below */
         double near_m, far_m, scale_m;

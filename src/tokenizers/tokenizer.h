@@ -53,6 +53,10 @@ typedef struct tsr_inputs {
     const tsr_media *media[4];
     size_t count;
     const tsr_view *view; /* crop shared by all modalities; NULL: the centred square */
+    const char *from;     /* modality the media are of, "rgb"; NULL: the tokenizer's own. Tokenizers
+                           * that can make their own from it do so (setting "derive") */
+    size_t crop;          /* number of the view among the sample's crops: files that hold something
+                           * for each crop give what is there */
 } tsr_inputs;
 
 /* Tokens of one sample. They depend on the sample and the tokenizer only: not on threads, batch or

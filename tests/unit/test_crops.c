@@ -4,6 +4,8 @@
 
 #include "pipeline/crops.h"
 
+#include <math.h>
+
 static void crops_keep_the_rule(void **state)
 {
     (void)state;
@@ -41,11 +43,41 @@ static void pictures_of_odd_shape_get_the_centre(void **state)
     assert_int_equal(c.height * c.width, 1);
 }
 
+static void stored_crops_are_checked(void **state)
+{
+    (void)state;
+    float good[10] = {0, 8, 64, 64, 0, 4, 6, 50, 60, 1};
+    tsr_media m = {.kind = TSR_MEDIA_VECTOR, .as.vector = {good, 10, 2, {2, 5}}};
+    tsr_crop crops[TSR_MAX_CROPS];
+    size_t n;
+    assert_ok(tsr_crops_of_array(&m, "x.npy", crops, &n));
+    assert_int_equal(n, 2);
+    assert_int_equal(crops[1].top, 4);
+    assert_int_equal(crops[1].width, 60);
+    assert_int_equal(crops[1].flip, 1);
+    static const struct {
+        size_t at;
+        float value;
+    } wrong[] = {{2, 0}, {3, -1}, {4, 2}, {0, 0.5f}, {1, 1e7f}, {4, (float)INFINITY}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        float kept = good[wrong[i].at];
+        good[wrong[i].at] = wrong[i].value;
+        assert_fails(TSR_EFORMAT, tsr_crops_of_array(&m, "x.npy", crops, &n));
+        good[wrong[i].at] = kept;
+    }
+    m.as.vector.shape[0] = 5;
+    m.as.vector.shape[1] = 2;
+    assert_fails(TSR_EFORMAT, tsr_crops_of_array(&m, "x.npy", crops, &n));
+    m.as.vector.dims = 0;
+    assert_fails(TSR_EFORMAT, tsr_crops_of_array(&m, "x.npy", crops, &n));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crops_keep_the_rule),
         cmocka_unit_test(pictures_of_odd_shape_get_the_centre),
+        cmocka_unit_test(stored_crops_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "dsp/canny.h"
 #include "tokenizers/audio.h"
+#include "tokenizers/pixels.h"
 #include "tokenizers/trainable.h"
 
 #include <math.h>
@@ -99,6 +101,74 @@ static void pictures_make_the_whole_way(void **state)
         tsr_media m = picture(50, 40, channels[i], i % 2 ? TSR_PIXEL_U16 : TSR_PIXEL_U8);
         check_cycle(config, &m, "psnr_db");
         tsr_media_clear(&m);
+    }
+}
+
+/* What the network reads of a picture of modality `from`, as a picture. */
+static void assert_target(const tsr_tokenizer *t, const tsr_media *m, const char *from,
+                          const tsr_image *want)
+{
+    tsr_tokenizer_work *w;
+    tsr_media got = {0};
+    tsr_inputs in = one(m, NULL);
+    in.from = from;
+    assert_ok(tsr_tokenizer_work_create(t, &w));
+    assert_ok(tsr_tokenizer_target(t, w, &in, &got));
+    assert_int_equal(got.as.image.channels, 1);
+    assert_memory_equal(got.as.image.data, want->data, want->height * want->width);
+    tsr_media_clear(&got);
+    tsr_tokenizer_work_destroy(w);
+}
+
+static void edges_are_found_where_pictures_come_in(void **state)
+{
+    (void)state;
+    static const char *const greys[] = {"opencv", "pillow", "none"};
+    static const tsr_canny_rule rule = {50, 300, 5, 1};
+    for (size_t i = 0; i < 3; i++) {
+        char config[1024];
+        snprintf(config, sizeof config,
+                 "{\"kind\": \"image\", \"modality\": \"edges\", \"image_size\": 32, "
+                 "\"channels\": 1, \"derive\": \"canny\", \"canny_low\": 50, \"canny_high\": 300, "
+                 "\"canny_aperture\": 5, \"canny_norm\": \"l2\", \"canny_grey\": \"%s\", " MODEL "}",
+                 greys[i]);
+        tsr_tokenizer *t = make(config);
+        tsr_media m = picture(32, 32, 3, TSR_PIXEL_U8);
+        tsr_image grey, edges, plain;
+        static const unsigned char white[3] = {255, 255, 255};
+        assert_ok(tsr_pixels_8bit(&m.as.image, 1, white, &plain));
+        assert_ok(tsr_grey_opencv(&m.as.image, &grey));
+        assert_ok(tsr_canny(i == 0 ? &grey : i == 1 ? &plain : &m.as.image, &rule, &edges));
+        assert_target(t, &m, "rgb", &edges);
+        assert_target(t, &m, "rgb@224", &edges);
+        assert_target(t, &m, NULL, &plain);
+        assert_target(t, &m, "rgbd", &plain);
+        assert_target(t, &m, "edges", &plain);
+        tsr_image_clear(&grey);
+        tsr_image_clear(&edges);
+        tsr_image_clear(&plain);
+        tsr_media_clear(&m);
+        tsr_tokenizer_destroy(t);
+    }
+}
+
+static void wrong_edges_are_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"\"derive\": \"sobel\"",
+                                        "\"derive\": \"canny\", \"canny_aperture\": 4",
+                                        "\"derive\": \"canny\", \"canny_low\": -1",
+                                        "\"canny_low\": 10"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char text[1024];
+        json_t *config;
+        tsr_tokenizer *t;
+        snprintf(text, sizeof text,
+                 "{\"kind\": \"image\", \"modality\": \"edges\", \"image_size\": 32, %s, " MODEL "}",
+                 wrong[i]);
+        assert_ok(tsr_json_parse(text, strlen(text), "test", &config));
+        assert_fails(TSR_ECONFIG, tsr_trainable_create(config, "test", 7, &t));
+        json_decref(config);
     }
 }
 
@@ -416,6 +486,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_make_the_whole_way),
+        cmocka_unit_test(edges_are_found_where_pictures_come_in),
+        cmocka_unit_test(wrong_edges_are_refused),
         cmocka_unit_test(depth_makes_the_whole_way),
         cmocka_unit_test(depth_keeps_metres),
         cmocka_unit_test(labels_are_never_mixed),
