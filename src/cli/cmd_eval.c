@@ -300,7 +300,7 @@ const tsr_command tsr_cmd_eval = {
         "\n"
         "  tasks:\n"
         "    - {from: rgb, to: depth}\n"
-        "    - {from: [rgb, caption], to: label, metric: [miou, accuracy], steps: 4}\n"
+        "    - {from: [rgb, caption], to: label, metric: [miou, accuracy], steps: 4, samples: 64}\n"
         "\n"
         "With --matrix the report says how many nats each modality, given alone, takes off the "
         "negative log-likelihood of each other one: log p(b | a) - log p(b), sequences by the "

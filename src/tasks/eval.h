@@ -26,6 +26,7 @@ typedef struct tsr_eval_task {
     char *to;
     char **metrics; /* [n_metrics]; none: those that suit the target */
     size_t n_metrics;
+    size_t samples;   /* at most; 0: those of the evaluation */
     json_t *settings; /* generation, as in a recipe's task; NULL: all default */
 } tsr_eval_task;
 
@@ -42,7 +43,7 @@ TSR_USE tsr_status tsr_eval_tasks_add(tsr_eval_tasks *t, const char *text);
  *
  *   tasks:
  *     - {from: rgb, to: depth}
- *     - {from: [rgb, caption], to: label, metric: [miou, accuracy], steps: 4, temperature: 0.5}
+ *     - {from: [rgb, caption], to: label, metric: [miou, accuracy], steps: 4, samples: 64}
  *
  * Errors: TSR_ECONFIG. */
 extern const tsr_field tsr_eval_fields[];

@@ -141,7 +141,9 @@ static tsr_status prepare(run *r)
         wanted[m] = 2;
     for (size_t i = 0; i < n; i++) {
         TSR_TRY(plan_task(r, &spec->tasks->items[i], &r->plans[i]));
-        r->lists[i] = (tsr_eval_list){.need = r->plans[i].need, .limit = spec->samples};
+        size_t most = spec->tasks->items[i].samples;
+        r->lists[i] = (tsr_eval_list){.need = r->plans[i].need,
+                                      .limit = most && most < spec->samples ? most : spec->samples};
         for (size_t m = 0; m < r->mods->count; m++)
             wanted[m] = r->plans[i].need[m] ? 1 : wanted[m];
     }

@@ -17,6 +17,8 @@ const tsr_field tsr_eval_fields[] = {
     {"tasks.*.to", TSR_FIELD_STRING, NULL, 0, 0, "modality that is generated and judged"},
     {"tasks.*.metric", TSR_FIELD_STRINGS, NULL, 0, 0,
      "figures to report, the main one first; default: as suits the target"},
+    {"tasks.*.samples", TSR_FIELD_INT, NULL, 2, 1e9,
+     "samples of this task at most; default: those of the evaluation"},
     {"tasks.*.scheme", TSR_FIELD_STRING, NULL, 0, 0, "maskgit, random or autoregressive"},
     {"tasks.*.steps", TSR_FIELD_INT, NULL, 1, 65536, "steps in which a grid is filled"},
     {"tasks.*.tokens", TSR_FIELD_STRING, NULL, 0, 0, "tokens of each step: cosine or linear"},
@@ -122,13 +124,14 @@ static tsr_status strings_of(const json_t *list, char ***out, size_t *count)
 
 static tsr_status read_task(const json_t *o, tsr_eval_task *task)
 {
-    static const char *const ours[] = {"from", "to", "metric"};
+    static const char *const ours[] = {"from", "to", "metric", "samples"};
     const char *to = json_string_value(json_object_get(o, "to"));
     if (!to || !json_object_get(o, "from"))
         TSR_FAIL(TSR_ECONFIG, "a task needs \"from\" and \"to\"");
     TSR_TRY(strings_of(json_object_get(o, "from"), &task->from, &task->n_from));
     TSR_TRY(strings_of(json_object_get(o, "metric"), &task->metrics, &task->n_metrics));
     TSR_TRY(tsr_strdup(&task->to, to));
+    task->samples = (size_t)json_number_value(json_object_get(o, "samples"));
     task->settings = json_copy((json_t *)o);
     if (!task->settings)
         TSR_FAIL(TSR_ENOMEM, "no memory for a task");

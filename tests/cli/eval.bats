@@ -73,10 +73,11 @@ evaluate()
     cat >"$scratch/tasks.yaml" <<END
 tasks:
   - {from: rgb@32, to: caption, metric: words}
-  - {from: [rgb@32, palette], to: caption, metric: words, temperature: 1, top_p: 0.9}
+  - {from: [rgb@32, palette], to: caption, metric: words, temperature: 1, top_p: 0.9, samples: 4}
+  - {from: palette, to: caption, metric: words, samples: 100}
 END
     evaluate 0 -r "$scratch/tasks.yaml" --set tasks.1.top_p=0.5 --json
-    jq -e '[.tasks[].settings.temperature] == [0, 1] and .tasks[1].settings.top_p == 0.5
+    jq -e '[.tasks[].settings.temperature] == [0, 1, 0] and [.tasks[].samples] == [6, 4, 6] and .tasks[1].settings.top_p == 0.5
         and .tasks[1].from == ["rgb@32", "palette"] and .tasks[0].figures.word_errors.ceiling < 0.2' <<<"$output"
     sed -i 's/top_p/topp/' "$scratch/tasks.yaml"
     evaluate 2 -r "$scratch/tasks.yaml"

@@ -60,11 +60,12 @@ static void reads_recipes(void **state)
                     "  - {from: rgb, to: depth}\n"
                     "  - {from: [rgb, caption], to: label, metric: [miou], steps: 3, temperature: "
                     "0.5, variants: 4,\n"
-                    "     scheme: random, tokens: linear, top_p: 0.8, max_tokens: 0}\n",
+                    "     scheme: random, tokens: linear, top_p: 0.8, max_tokens: 0, samples: 7}\n",
                     &t));
     assert_int_equal(t.count, 2);
     assert_int_equal(t.items[1].n_from, 2);
     assert_string_equal(t.items[0].from[0], "rgb");
+    assert_true(t.items[0].samples == 0 && t.items[1].samples == 7);
     assert_string_equal(t.items[1].metrics[0], "miou");
     tsr_mods mods = {0};
     tsr_mod grid = {.name = "label",
@@ -97,6 +98,7 @@ static void reads_recipes(void **state)
 
     assert_fails(TSR_ECONFIG, parse("tasks: [{from: rgb}]", &t));
     assert_fails(TSR_ECONFIG, parse("tasks: [{to: rgb}]", &t));
+    assert_fails(TSR_ECONFIG, parse("tasks: [{from: a, to: b, samples: 1}]", &t));
     assert_fails(TSR_ECONFIG, parse("tasks: [{from: a, to: b, step: 3}]", &t));
     assert_fails(TSR_ECONFIG, parse("tasks: {from: a, to: b}", &t));
     assert_ok(parse("tasks: [{from: a, to: b, scheme: diffusion}]", &t));
