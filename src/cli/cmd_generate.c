@@ -7,12 +7,12 @@
 #include "cli/preview.h"
 #include "cli/progress.h"
 #include "tasks/generation.h"
+#include "trainer/genpresets.h"
 
 typedef struct settings {
-    int json, colour, progress, grow, no_sentinel, precision, quiet;
-    long long threads, variants, seed, batch;
-    double guidance;
-    const char *corpus, *out;
+    int json, colour, progress, preset, grow, no_grow, no_sentinel, precision, quiet;
+    long long threads, variants, seed, batch, decoder_steps;
+    const char *corpus, *out, *guidance;
     tsr_option_list from, to, set, weight, sample, tokenizers;
 } settings;
 
@@ -36,14 +36,21 @@ static const tsr_option options[] = {
      "tokenizer file, or folder of them; repeat for more"},
     {"set", 's', TSR_OPT_LIST, offsetof(settings, set), NULL, 0, 0, "[MODALITY.]KEY=VALUE,...",
      "how a target is generated; without a modality for all targets it applies to"},
-    {"guidance", 'g', TSR_OPT_NUMBER, offsetof(settings, guidance), "1", -1000, 1000, "SCALE",
-     "how strongly conditions count: 1 as they are, 0 not at all, above 1 more"},
+    {"preset", 0, TSR_OPT_CHOICE, offsetof(settings, preset), "none", 0, 0, TSR_PRESET_CHOICES,
+     "published settings, and without --to their targets; other options go before them"},
+    {"guidance", 'g', TSR_OPT_STRING, offsetof(settings, guidance), NULL, 0, 0, "SCALE",
+     "how strongly conditions count: 1 (default without a preset) as they are, 0 not at all, above "
+     "1 more"},
     {"weight", 'w', TSR_OPT_LIST, offsetof(settings, weight), NULL, 0, 0, "MODALITY=WEIGHT",
      "guide by each condition on its own, with this weight (others: 1); repeat for more"},
     {"grow", 0, TSR_OPT_FLAG, offsetof(settings, grow), NULL, 0, 0, NULL,
      "guidance also counts grids that were generated"},
+    {"no-grow", 0, TSR_OPT_FLAG, offsetof(settings, no_grow), NULL, 0, 0, NULL,
+     "guidance counts what was given only, also with a preset that grows"},
     {"no-sentinel", 0, TSR_OPT_FLAG, offsetof(settings, no_sentinel), NULL, 0, 0, NULL,
      "do not show the model a sentinel for each text that is still to be written"},
+    {"decoder-steps", 0, TSR_OPT_INT, offsetof(settings, decoder_steps), NULL, 1, 100000, "N",
+     "steps of diffusion decoders; without it the preset's, or 25, or 10 for edges"},
     {"batch", 'b', TSR_OPT_INT, offsetof(settings, batch), "16", 1, 4096, "N",
      "results side by side"},
     {"precision", 0, TSR_OPT_CHOICE, offsetof(settings, precision), "auto", 0, 0,
@@ -135,8 +142,11 @@ static int run(const void *settings_, int n_operands, char *const *operands)
                         .to = words(&s->to),
                         .set = words(&s->set),
                         .weights = words(&s->weight),
+                        .preset = s->preset ? tsr_preset_name((size_t)s->preset - 1) : NULL,
                         .guidance = s->guidance,
                         .grow = s->grow,
+                        .no_grow = s->no_grow,
+                        .decoder_steps = (size_t)s->decoder_steps,
                         .no_sentinel = s->no_sentinel,
                         .variants = (size_t)s->variants,
                         .seed = (uint64_t)s->seed,
@@ -176,6 +186,12 @@ const tsr_command tsr_cmd_generate = {
         "cooling (constant, linear or onex, with cool_to and power), top_k, top_p, guidance, "
         "max_tokens. Grids default to places in random order in 8 steps at temperature 1 and "
         "top_p 0.9, sequences to temperature 0.3.\n"
+        "\n"
+        "Presets are the settings published with 4M (any: one to all, t2i: words to pictures by way "
+        "of CLIP, sr: super-resolution, script: the generation script's own, retrieval: features of "
+        "whole pictures). They go by what a modality's name says, so rgb, tok_rgb and tok_rgb@224 "
+        "are the same to them; targets without a rule keep the defaults above, and targets at a "
+        "larger size than one the model reads have the settings of super-resolution.\n"
         "\n"
         "Tokenizers are found by the digests the model names: in --tokenizers, in the folder "
         "tokenizers of the corpus, of the model's folder, of its parent, and of a folder corpus "

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "tasks/genwork.h"
+#include "trainer/genpresets.h"
 #include "trainer/gensettings.h"
 
 #include <math.h>
@@ -112,22 +113,16 @@ static tsr_status add_target(tsr_gen_work *w, size_t m)
     return TSR_OK;
 }
 
-/* Length of a name without "@SIZE". */
-static size_t stem(const char *name)
-{
-    return strcspn(name, "@");
-}
-
-/* 1 when the modality, or the same at another size or as pixels, is given. */
+/* 1 when the modality, or the same at another size or as pixels, is given; larger than one the
+ * model reads: when it is given itself. */
 static int is_given(const tsr_gen_work *w, size_t m)
 {
-    const char *name = w->mods->items[m].name;
-    for (size_t k = 0; k < w->mods->count; k++) {
-        const char *other = w->mods->items[k].name;
-        if (w->conditions[k].origin != TSR_GEN_ABSENT && stem(name) == stem(other) &&
-            strncmp(name, other, stem(name)) == 0)
+    if (tsr_mods_smaller(w->mods, m) >= 0)
+        return w->conditions[m].origin != TSR_GEN_ABSENT;
+    for (size_t k = 0; k < w->mods->count; k++)
+        if (w->conditions[k].origin != TSR_GEN_ABSENT &&
+            tsr_modality_same(w->mods->items[m].name, w->mods->items[k].name))
             return 1;
-    }
     return 0;
 }
 
@@ -215,23 +210,61 @@ static tsr_status read_weight(tsr_gen_work *w, const char *text)
     return TSR_OK;
 }
 
+/* The preset's targets unless others were named, and its settings. */
+static tsr_status apply_preset(tsr_gen_work *w)
+{
+    const tsr_generation *s = w->spec;
+    const tsr_preset *p;
+    char given[TSR_MODALITIES];
+    TSR_TRY(tsr_preset_find(s->preset, &p));
+    for (size_t m = 0; m < w->mods->count; m++)
+        given[m] = w->conditions[m].origin != TSR_GEN_ABSENT;
+    for (size_t t = 0; t < w->n_chain; t++)
+        tsr_preset_target(p, w->mods, given, w->chain[t].m, &w->chain[t]);
+    if (w->n_chain == 0)
+        w->n_chain = tsr_preset_chain(p, w->mods, given, TSR_STAGE_BASE | TSR_STAGE_LARGER,
+                                      w->chain);
+    if (w->n_chain == 0)
+        TSR_FAIL(TSR_ECONFIG,
+                 "the preset %s has no target that the model can predict and that was not given; "
+                 "name targets with --to",
+                 s->preset);
+    w->grow |= tsr_preset_grows(p) && !s->no_grow;
+    if (w->decoder_steps == 0)
+        w->decoder_steps = tsr_preset_decoder_steps(p);
+    return TSR_OK;
+}
+
+static tsr_status plan_chain(tsr_gen_work *w)
+{
+    const tsr_generation *s = w->spec;
+    w->grow = s->grow;
+    w->decoder_steps = s->decoder_steps;
+    for (size_t i = 0; i < s->to.count; i++)
+        TSR_TRY(each_piece(w, s->to.items[i], to_piece, NULL));
+    if (s->preset)
+        TSR_TRY(apply_preset(w));
+    if (w->n_chain == 0)
+        TSR_FAIL(TSR_EARG, "name what to generate with --to MODALITY, or --to all");
+    for (size_t t = 0; s->guidance && t < w->n_chain; t++)
+        TSR_TRY(tsr_target_set(&w->chain[t], "guidance", s->guidance));
+    for (size_t i = 0; i < s->set.count; i++) {
+        size_t chosen = SIZE_MAX;
+        TSR_TRY(each_piece(w, s->set.items[i], set_piece, &chosen));
+    }
+    return TSR_OK;
+}
+
 tsr_status tsr_gen_plan(tsr_gen_work *w)
 {
     const tsr_generation *s = w->spec;
     if (s->samples.count && !s->corpus)
         TSR_FAIL(TSR_EARG, "--sample: name the corpus it is in with --corpus");
+    if (s->grow && s->no_grow)
+        TSR_FAIL(TSR_EARG, "--grow and --no-grow: which?");
     for (size_t i = 0; i < s->from.count; i++)
         TSR_TRY(read_from(w, s->from.items[i]));
-    for (size_t i = 0; i < s->to.count; i++)
-        TSR_TRY(each_piece(w, s->to.items[i], to_piece, NULL));
-    if (w->n_chain == 0)
-        TSR_FAIL(TSR_EARG, "name what to generate with --to MODALITY, or --to all");
-    for (size_t t = 0; t < w->n_chain; t++)
-        w->chain[t].guidance = s->guidance;
-    for (size_t i = 0; i < s->set.count; i++) {
-        size_t chosen = SIZE_MAX;
-        TSR_TRY(each_piece(w, s->set.items[i], set_piece, &chosen));
-    }
+    TSR_TRY(plan_chain(w));
     for (size_t m = 0; m < w->mods->count; m++)
         w->weights[m] = 1.0;
     for (size_t i = 0; i < s->weights.count; i++)

@@ -10,8 +10,7 @@
 
 #define SIDE_BY_SIDE 16
 
-/* What identifies a sample and variant: the same for one sample alone and among others. */
-static uint64_t key_of(const tsr_gen_item *item, size_t variant)
+uint64_t tsr_gen_key(const tsr_gen_item *item, size_t variant)
 {
     uint64_t parts[2] = {tsr_hash_name(item->key), variant};
     return tsr_hash(parts, sizeof parts).lo;
@@ -29,7 +28,7 @@ static tsr_status run_group(tsr_gen_work *w, tsr_generator *g, size_t first, siz
     for (size_t i = 0; i < n; i++) {
         const tsr_gen_item *item = &w->items[(first + i) / variants];
         given[i] = item->held;
-        keys[i] = key_of(item, (first + i) % variants);
+        keys[i] = tsr_gen_key(item, (first + i) % variants);
     }
     TSR_GO(tsr_generator_run(g, given, keys, n, w->spec->job));
     w->seconds += tsr_generator_get_cost(g).seconds;
@@ -50,7 +49,7 @@ static tsr_status run_all(tsr_gen_work *w)
                                .precision = s->precision,
                                .chain = w->chain,
                                .n_chain = w->n_chain,
-                               .grow = s->grow,
+                               .grow = w->grow,
                                .weights = s->weights.count ? w->weights : NULL,
                                .no_sentinel = s->no_sentinel,
                                .seed = s->seed};
@@ -116,12 +115,15 @@ static tsr_status make_record(const tsr_gen_work *w, json_t **out)
     const tsr_generation *s = w->spec;
     double n = (double)w->n_items * (double)s->variants;
     json_t *o =
-        json_pack("{ss sI sI ss sb sb}", "model", s->model, "seed", (json_int_t)s->seed, "variants",
-                  (json_int_t)s->variants, "precision", tsr_precision_name(s->precision), "grow",
-                  s->grow, "no_sentinel", s->no_sentinel);
+        json_pack("{ss sI sI ss ss* sb sb}", "model", s->model, "seed", (json_int_t)s->seed,
+                  "variants", (json_int_t)s->variants, "precision",
+                  tsr_precision_name(s->precision), "preset", s->preset, "grow", w->grow,
+                  "no_sentinel", s->no_sentinel);
     tsr_status st;
     if (!o)
         TSR_FAIL(TSR_EFORMAT, "%s: the name is not UTF-8", s->model);
+    if (w->decoder_steps)
+        TSR_GO(tsr_json_set(o, "decoder_steps", json_integer((json_int_t)w->decoder_steps)));
     TSR_GO(record_given(w, o));
     TSR_GO(record_chain(w, o));
     if (s->weights.count)

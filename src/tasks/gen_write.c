@@ -36,14 +36,18 @@ out:
 static tsr_status finish(tsr_gen_work *w, const tsr_gen_item *item, tsr_generated *g,
                          const tsr_tool *tool, tsr_media *media, char **path)
 {
+    const tsr_decoding how = {.steps = w->decoder_steps,
+                              .seed = w->spec->seed,
+                              .sample = tsr_gen_key(item, g->variant),
+                              .job = w->spec->job};
     tsr_status st;
     if (!tool) {
         g->why = "no tokenizer";
         return TSR_OK;
     }
     g->kind = tsr_tokenizer_kind_name(tool->tokenizer);
-    st = tsr_tokenizer_decode(tool->tokenizer, tool->work, g->tokens, media);
-    if (st == TSR_ENOMEM)
+    st = tsr_tokenizer_decode_with(tool->tokenizer, tool->work, g->tokens, &how, media);
+    if (st == TSR_ENOMEM || st == TSR_ECANCEL)
         return st;
     if (st != TSR_OK) {
         g->why = tsr_error();

@@ -51,8 +51,12 @@ typedef struct tsr_generation {
     tsr_words set;     /* [MODALITY.]KEY=VALUE[,KEY=VALUE...] of gensettings.h; without modality for
                           all targets that have the key */
     tsr_words weights; /* MODALITY=WEIGHT: several weighted conditions instead of one */
-    double guidance;   /* of all targets that --set does not give another; 1: none */
-    int grow, no_sentinel; /* as tsr_generator_spec */
+    const char *preset;   /* of genpresets.h: settings, whether to grow, and without `to` the
+                             targets; or NULL. What is asked for besides goes before it */
+    const char *guidance; /* of all targets that --set does not give another; NULL: the preset's, or
+                             none (1) */
+    int grow, no_grow, no_sentinel; /* as tsr_generator_spec; neither: the preset's, or not */
+    size_t decoder_steps; /* of diffusion decoders; 0: the preset's, or the tokenizer's own */
     size_t variants;       /* of each sample, >= 1 */
     uint64_t seed;
     size_t batch; /* results side by side; 0: 16 */
@@ -63,8 +67,8 @@ typedef struct tsr_generation {
     const tsr_job *job;
 } tsr_generation;
 
-/* *record, also OUT/generate.json: {model, seed, variants, given: {NAME: file, text or "sample"},
- *   chain: [{target, scheme, ...}], results: [{key, variant, targets: {NAME: {tokens, file}}}],
+/* *record, also OUT/generate.json: {model, seed, variants, preset, grow, decoder_steps,
+ *   given: {NAME: file, text or "sample"}, chain: [{target, scheme, ...}], results: [{key, variant, targets: {NAME: {tokens, file}}}],
  *   failed, seconds, tokens_per_second, samples_per_second}. Files are
  * OUT/[KEY.]NAME[.VARIANT].EXT. A result that its tokenizer cannot decode (a palette with half a
  * colour) is named, counted in "failed" and left out. A result is a function of model, conditions,

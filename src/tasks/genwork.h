@@ -42,6 +42,8 @@ typedef struct tsr_gen_work {
     tsr_gen_condition conditions[TSR_MODALITIES];
     tsr_target chain[TSR_MODALITIES];
     size_t n_chain;
+    int grow;
+    size_t decoder_steps;
     double weights[TSR_MODALITIES];
     tsr_gen_item *items;
     size_t n_items;
@@ -59,6 +61,10 @@ TSR_USE tsr_status tsr_gen_tools(tsr_gen_work *w);
 
 /* Tokens of all conditions (gen_given.c). */
 TSR_USE tsr_status tsr_gen_given(tsr_gen_work *w);
+
+/* What identifies a sample and variant: the same for one sample alone and among others
+ * (gen_run.c). */
+uint64_t tsr_gen_key(const tsr_gen_item *item, size_t variant);
 
 /* Decode, write and record the targets of one sample and variant (gen_write.c). */
 TSR_USE tsr_status tsr_gen_write(tsr_gen_work *w, const tsr_generator *g, size_t at, size_t item,

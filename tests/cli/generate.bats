@@ -60,6 +60,26 @@ setup()
     [ "$(jq -c '.results[0].targets' <<<"$output")" = "$a" ]
 }
 
+@test "a preset sets the chain and how, options go before it" {
+    exits 4 "${generate[@]}" --from "caption:=a red ball" --preset any --json --batch 4
+    jq -e '.preset == "any" and .grow and .decoder_steps == 50 and
+        [.chain[].target] == ["rgb", "palette"] and
+        .chain[0].steps == 25 and .chain[0].temperature == 3 and .chain[0].cooling == "onex" and
+        .chain[0].guidance == 2 and .chain[0].top_p == 0.8 and
+        .chain[1].max_tokens == 23 and .chain[1].guidance == 1' <<<"$output"
+    exits 0 "${generate[@]}" --from "rgb@32=$picture" --preset t2i --to caption,rgb --json -g 1.5 \
+        --set caption.max_tokens=4,rgb.steps=2 --no-grow --decoder-steps 3
+    jq -e '(.grow | not) and .decoder_steps == 3 and [.chain[].target] == ["caption", "rgb"] and
+        .chain[1].steps == 2 and .chain[1].guidance == 1.5 and .chain[1].temperature == 0.5 and
+        .chain[0].temperature == 0.3 and .chain[0].max_tokens == 4' <<<"$output"
+    exits 2 "${generate[@]}" --from "caption:=a" --preset retrieval
+    contains "$errors" "no target"
+    exits 2 "${generate[@]}" --preset t2j
+    exits 2 "${generate[@]}" --to rgb -g much
+    contains "$errors" "guidance"
+    exits 2 "${generate[@]}" --to rgb --grow --no-grow
+}
+
 @test "wrong requests are told" {
     exits 2 "${generate[@]}" --to capton
     contains "$errors" 'did you mean "caption"'
