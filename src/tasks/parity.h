@@ -4,7 +4,9 @@
  *
  * Tokenizers: `input` [B, C, H, W] (labels [B, H, W]), `latents` [B, Z, Nh, Nw], `tokens`, `margin`
  * (distance between the best and the second-best code), `quantized` [B, Z, Nh, Nw], `decoded`. The
- * codes looked up and decoded are the stored ones, where there are any.
+ * codes looked up and decoded are the stored ones, where there are any. Diffusion decoders: `noise`
+ * [B, C, H, W] that decoding began with, `step_noise` [calls, B, C, H, W] that it added (DDPM, or eta
+ * > 0), and in the metadata, as text, `steps`, `sampler`, `eta`, `guidance`, `compatible` (0 or 1).
  * Masked models: `in.MODALITY.{tensor, input_mask, target_mask}`, `packed.*`, `encoder_out`,
  * `decoder_out`, `logits.MODALITY`, `loss.MODALITY`, `loss_mod`, `loss_token`, `grad.TENSOR` (of
  * loss_mod); metadata `modality_order` and `modality_ids` (JSON). Slots of padding are not

@@ -5,6 +5,7 @@
 #include "vqvae/vqvae.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct bench {
@@ -22,6 +23,10 @@ typedef struct bench {
     float *decoded, *scratch;          /* scratch: as many as the stored tensor compared */
     int32_t *labels, *ids;             /* labels of one sample, ids of all */
     const char *no_decoding;           /* why, or NULL */
+    /* of diffusion decoders */
+    const tsr_stored *noise, *step_noise;
+    tsr_vqvae_decoding how;
+    float *start, *added; /* of all samples; of one */
 } bench;
 
 static void clear(bench *b)
@@ -36,6 +41,8 @@ static void clear(bench *b)
     tsr_free(b->scratch);
     tsr_free(b->labels);
     tsr_free(b->ids);
+    tsr_free(b->start);
+    tsr_free(b->added);
 }
 
 /* --- running it --- */
@@ -85,14 +92,95 @@ static tsr_status encode(bench *b)
     return TSR_OK;
 }
 
+/* --- noise of diffusion decoders --- */
+
+/* A number in the metadata; it stays what it is where there is none. */
+static tsr_status read_number(const bench *b, const char *key, double most, double *x)
+{
+    const char *path = tsr_safetensors_path(b->io);
+    const char *text = json_string_value(json_object_get(tsr_safetensors_metadata(b->io), key));
+    char *end;
+    if (!text)
+        return TSR_OK;
+    *x = strtod(text, &end);
+    if (end == text || *end || !(*x >= 0 && *x <= most))
+        TSR_FAIL(TSR_EFORMAT, "%s: metadata '%s' is \"%.40s\", expected a number up to %g", path, key,
+                 text, most);
+    return TSR_OK;
+}
+
+static tsr_status read_settings(bench *b)
+{
+    double steps = (double)b->info->steps, eta = 0, guidance = 1, compatible = 0;
+    TSR_TRY(read_number(b, "steps", 100000, &steps));
+    TSR_TRY(read_number(b, "eta", 1, &eta));
+    TSR_TRY(read_number(b, "guidance", 1000, &guidance));
+    TSR_TRY(read_number(b, "compatible", 1, &compatible));
+    b->how = (tsr_vqvae_decoding){
+        .steps = (size_t)steps,
+        .eta = (float)eta,
+        .guidance = (float)guidance,
+        .compatible = compatible != 0,
+        .sampler = json_string_value(json_object_get(tsr_safetensors_metadata(b->io), "sampler")),
+    };
+    return TSR_OK;
+}
+
+/* The noise that another implementation began with and added: without it there is nothing that could
+ * be compared. */
+static tsr_status find_noise(bench *b)
+{
+    const char *path = tsr_safetensors_path(b->io);
+    size_t all;
+    TSR_TRY(tsr_mul_size(b->samples, b->sizes->output, &all));
+    TSR_TRY(read_settings(b));
+    b->noise = tsr_safetensors_find(b->io, "noise");
+    b->step_noise = tsr_safetensors_find(b->io, "step_noise");
+    int adds = b->how.eta > 0 || (b->how.sampler && strcmp(b->how.sampler, "ddpm") == 0);
+    if (!b->noise)
+        b->no_decoding = "the decoder is a diffusion model; its noise is not stored";
+    else if (adds && !b->step_noise)
+        b->no_decoding = "the noise that its steps add is not stored";
+    if (b->no_decoding)
+        return TSR_OK;
+    if (b->noise->count != all || (b->step_noise && b->step_noise->count % all))
+        TSR_FAIL(TSR_EMISMATCH, "%s: 'noise' has not %zu values, or 'step_noise' not as many a step",
+                 path, all);
+    TSR_TRY(tsr_parity_values(b->noise, &b->start));
+    if (!b->step_noise)
+        return TSR_OK;
+    b->how.n_added = b->step_noise->count / all;
+    return tsr_alloc(&b->added, b->how.n_added * b->sizes->output, sizeof *b->added);
+}
+
+/* step_noise [calls, B, C, H, W]: what belongs to one sample. */
+static tsr_status noise_of(bench *b, size_t sample)
+{
+    size_t n = b->sizes->output;
+    b->how.start = b->start + sample * n;
+    for (size_t i = 0; b->added && i < b->how.n_added; i++) {
+        tsr_stored piece = *b->step_noise;
+        size_t at = (i * b->samples + sample) * n;
+        piece.count = n;
+        piece.data = (const char *)piece.data + at * tsr_dtype_bytes(piece.dtype);
+        TSR_TRY(tsr_stored_floats(&piece, b->added + i * n));
+    }
+    b->how.added = b->added;
+    return TSR_OK;
+}
+
 /* From the stored tokens where there are some: each stage is judged by itself. */
 static tsr_status decode(bench *b, const int32_t *ids)
 {
     for (size_t n = 0; n < b->samples; n++) {
         const int32_t *of_sample = ids + n * b->sizes->ids;
         TSR_TRY(tsr_vqvae_lookup(b->work, of_sample, b->vectors + n * b->sizes->latents));
-        if (!b->no_decoding)
-            TSR_TRY(tsr_vqvae_decode(b->work, of_sample, b->decoded + n * b->sizes->output));
+        if (b->no_decoding)
+            continue;
+        if (b->noise)
+            TSR_TRY(noise_of(b, n));
+        TSR_TRY(tsr_vqvae_decode_with(b->work, of_sample, &b->how,
+                                      b->decoded + n * b->sizes->output));
     }
     return TSR_OK;
 }
@@ -108,6 +196,8 @@ static tsr_status decode_stored(bench *b)
         ids[i] = tsr_parity_id_at(b->tokens, i);
     tsr_status st = decode(b, ids);
     tsr_free(ids);
+    if (st == TSR_EARG) /* settings come from the file, too */
+        st = TSR_EMISMATCH;
     return st == TSR_OK ? st : tsr_context(st, "%s: stored tokens", tsr_safetensors_path(b->io));
 }
 
@@ -214,9 +304,9 @@ static tsr_status compare_all(bench *b)
     static const struct {
         const char *name;
         tsr_status (*compare)(bench *b, const tsr_stored *t); /* NULL: no output */
-    } outputs[] = {{"input", NULL},           {"margin", NULL},         {"latents", latents},
-                   {"tokens", tokens},        {"quantized", quantized}, {"decoded", decoded},
-                   {"decoded.37", decoded_37}};
+    } outputs[] = {{"input", NULL},           {"margin", NULL},         {"noise", NULL},
+                   {"step_noise", NULL},      {"latents", latents},     {"tokens", tokens},
+                   {"quantized", quantized},  {"decoded", decoded},     {"decoded.37", decoded_37}};
     const size_t n = sizeof outputs / sizeof outputs[0];
     for (size_t k = 0; k < n; k++) {
         const tsr_stored *t = tsr_safetensors_find(b->io, outputs[k].name);
@@ -243,9 +333,9 @@ tsr_status tsr_parity_tokenizer(const char *checkpoint, const tsr_safetensors *i
     b.info = tsr_vqvae_info_of(b.m);
     if (!b.info->has_decoder)
         b.no_decoding = "the checkpoint has no decoder";
-    else if (b.info->steps)
-        b.no_decoding = "the decoder is a diffusion model; its noise is not stored";
     TSR_GO(find_inputs(&b));
+    if (b.info->steps)
+        TSR_GO(find_noise(&b));
     size_t codes_of_all = b.samples * b.sizes->latents, output = 0;
     if (!b.no_decoding)
         TSR_GO(tsr_mul_size(b.samples, b.sizes->output, &output));

@@ -195,13 +195,16 @@ static tsr_status all_steps(tsr_diffuse_work *w, tsr_sampler *s, const tsr_vqvae
     tsr_rng rng;
     size_t n = pixels_of(w->d), count = tsr_sampler_count(s);
     float guidance = how->guidance == 0.0f ? 1.0f : how->guidance;
+    if (how->added && how->n_added < count)
+        TSR_FAIL(TSR_EARG, "noise is given for %zu calls of the network, there are %zu", how->n_added,
+                 count);
     tsr_rng_init(&rng, how->seed, TSR_RNG_DIFFUSION, how->sample);
     for (size_t i = 0; i < n; i++)
         picture[i] = how->start ? how->start[i] : tsr_rng_normal(&rng);
     for (size_t i = 0; i < count; i++) {
         TSR_TRY(tsr_job_check(how->job));
         TSR_TRY(guided(w, picture, tsr_sampler_time(s, i), guidance));
-        tsr_sampler_step(s, i, w->out, picture, &rng);
+        tsr_sampler_step(s, i, w->out, picture, &rng, how->added ? how->added + i * n : NULL);
         tsr_job_report(how->job, &(tsr_progress){.phase = "decode", .done = (int64_t)i + 1,
                                                  .total = (int64_t)count, .unit = "steps"});
     }

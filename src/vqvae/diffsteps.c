@@ -207,7 +207,19 @@ static float clipped(const tsr_noise *n, float x0)
     return !n->clip ? x0 : x0 < -1.0f ? -1.0f : x0 > 1.0f ? 1.0f : x0;
 }
 
-static void ddim_step(const tsr_sampler *s, size_t i, const float *out, float *x, tsr_rng *rng)
+/* What a step adds: noise that is given, or drawn. */
+typedef struct step_noise {
+    const float *given; /* [values] or NULL */
+    tsr_rng *rng;
+} step_noise;
+
+static float noise_of(const step_noise *from, size_t k)
+{
+    return from->given ? from->given[k] : tsr_rng_normal(from->rng);
+}
+
+static void ddim_step(const tsr_sampler *s, size_t i, const float *out, float *x,
+                      const step_noise *from)
 {
     const tsr_noise *n = s->noise;
     float now = n->abar[s->times[i]], then = abar_at(n, time_after(s, i));
@@ -223,7 +235,7 @@ static void ddim_step(const tsr_sampler *s, size_t i, const float *out, float *x
             e = root * out[k] + rest * x[k];
         x[k] = keep * clipped(n, x0) + turn * e;
         if (sigma > 0)
-            x[k] += sigma * tsr_rng_normal(rng);
+            x[k] += sigma * noise_of(from, k);
     }
 }
 
@@ -235,7 +247,8 @@ void tsr_ddpm_coefficients(const tsr_noise *noise, size_t t, long long prev, flo
     c[2] = fmaxf((1.0f - then) / (1.0f - now) * b, 1e-20f);
 }
 
-static void ddpm_step(const tsr_sampler *s, size_t i, const float *out, float *x, tsr_rng *rng)
+static void ddpm_step(const tsr_sampler *s, size_t i, const float *out, float *x,
+                      const step_noise *from)
 {
     const tsr_noise *n = s->noise;
     float now = n->abar[s->times[i]], root = sqrtf(now), rest = sqrtf(1.0f - now), c[3];
@@ -246,7 +259,7 @@ static void ddpm_step(const tsr_sampler *s, size_t i, const float *out, float *x
         float x0 = clipped(n, estimate(n, root, rest, x[k], out[k]));
         x[k] = c[0] * x0 + c[1] * x[k];
         if (sigma > 0)
-            x[k] += sigma * tsr_rng_normal(rng);
+            x[k] += sigma * noise_of(from, k);
     }
 }
 
@@ -328,14 +341,16 @@ static void multistep(tsr_sampler *s, size_t i, const float *out, float *x)
     move(s, x, sum, t, t - stride, x);
 }
 
-void tsr_sampler_step(tsr_sampler *s, size_t i, const float *out, float *x, tsr_rng *rng)
+void tsr_sampler_step(tsr_sampler *s, size_t i, const float *out, float *x, tsr_rng *rng,
+                      const float *added)
 {
+    const step_noise from = {added, rng};
     if (i == 0)
         s->stored = 0;
     if (s->spec.kind == TSR_SAMPLER_DDIM)
-        ddim_step(s, i, out, x, rng);
+        ddim_step(s, i, out, x, &from);
     else if (s->spec.kind == TSR_SAMPLER_DDPM)
-        ddpm_step(s, i, out, x, rng);
+        ddpm_step(s, i, out, x, &from);
     else if (i < s->start)
         runge_kutta(s, i, out, x);
     else

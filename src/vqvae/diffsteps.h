@@ -5,7 +5,7 @@
  *   x = noise;
  *   for (size_t i = 0; i < tsr_sampler_count(s); i++) {
  *       out = network(x, tsr_sampler_time(s, i));
- *       tsr_sampler_step(s, i, out, x, rng);
+ *       tsr_sampler_step(s, i, out, x, rng, NULL);
  *   }
  * Everything is float32.
  * Source   DDIM: Song et al. 2021, arXiv:2010.02502, eq. 12. DDPM: Ho et al. 2020, eq. 7. PNDM: Liu et
@@ -54,8 +54,10 @@ size_t tsr_sampler_count(const tsr_sampler *s);
 size_t tsr_sampler_time(const tsr_sampler *s, size_t i);
 
 /* x [values]: what call i was given, becomes what call i + 1 is; out [values]: what the network gave.
- * In order of i, each once; 0 starts anew. rng: for samplers that add noise. */
-void tsr_sampler_step(tsr_sampler *s, size_t i, const float *out, float *x, tsr_rng *rng);
+ * In order of i, each once; 0 starts anew. Samplers that add noise draw it from rng, unless it is
+ * given: added [values], or NULL. */
+void tsr_sampler_step(tsr_sampler *s, size_t i, const float *out, float *x, tsr_rng *rng,
+                      const float *added);
 
 /* DDPM's step from t to `prev` (-1: the picture) as x_prev = x0 c[0] + x c[1] + N(0, c[2]). */
 void tsr_ddpm_coefficients(const tsr_noise *noise, size_t t, long long prev, float c[3]);

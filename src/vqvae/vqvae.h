@@ -142,6 +142,8 @@ typedef struct tsr_vqvae_decoding {
     int compatible;        /* visit the steps the reference visits also where it miscounts them */
     const struct tsr_job *job;   /* is told of each step and may stop the work (TSR_ECANCEL) */
     const float *start;    /* [Cout, H, W] instead of the first noise */
+    const float *added;    /* [n_added, Cout, H, W] instead of what samplers draw at each call */
+    size_t n_added;        /* at least as many as there are calls */
 } tsr_vqvae_decoding;
 
 /* The same with settings.

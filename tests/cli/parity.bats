@@ -98,3 +98,55 @@ PY
     exits 1 "$tessera" parity "$golden/rgb.safetensors" "$scratch/none"
     exits 2 "$tessera" parity "$golden/rgb.safetensors"
 }
+
+@test "diffusion decoders agree, given the noise the other began with and added" {
+    needs python3
+    needs jq
+    for kind in rgb edge; do
+        python3 "$TESSERA_SOURCE/tests/scripts/make_divae.py" $kind "$scratch/$kind.safetensors" --small
+    done
+    for io in rgb-ddim rgb-ddpm rgb-eta edge-ddim; do
+        # Random decoders amplify rounding; another seed would be 0.5 and more away.
+        exits 0 "$tessera" parity --json --tolerance 5e-4 "$scratch/${io%-*}.safetensors" \
+            "$data/vqvae/divae-$io.io.safetensors"
+        jq -e '.not_within == 0 and ([.outputs[].name] | sort ==
+            ["decoded", "latents", "quantized", "tokens"])' <<<"$output"
+    done
+}
+
+# edit FILE PYTHON: the header h of a copy of the eta file, changed.
+edit()
+{
+    python3 - "$data/vqvae/divae-rgb-eta.io.safetensors" "$1" "$2" <<'PY'
+import json, struct, sys
+b = open(sys.argv[1], 'rb').read()
+n = struct.unpack('<Q', b[:8])[0]
+h, data = json.loads(b[8:8 + n]), b[8 + n:]
+exec(sys.argv[3])
+t = json.dumps(h).encode()
+open(sys.argv[2], 'wb').write(struct.pack('<Q', len(t)) + t + data)
+PY
+}
+
+@test "noise of a diffusion decoder that is missing, other or too little" {
+    needs python3
+    python3 "$TESSERA_SOURCE/tests/scripts/make_divae.py" rgb "$scratch/rgb.safetensors" --small
+    edit "$scratch/no-noise" "h['something'] = h.pop('noise')"
+    exits 3 "$tessera" parity "$scratch/rgb.safetensors" "$scratch/no-noise"
+    contains "$output" "its noise is not stored"
+    edit "$scratch/no-steps" "h['something'] = h.pop('step_noise')"
+    exits 3 "$tessera" parity "$scratch/rgb.safetensors" "$scratch/no-steps"
+    contains "$output" "the noise that its steps add is not stored"
+    edit "$scratch/other" "h['__metadata__']['eta'] = '0.25'"
+    exits 3 "$tessera" parity --tolerance 5e-4 "$scratch/rgb.safetensors" "$scratch/other"
+    [[ $output =~ decoded.*beyond ]]
+    edit "$scratch/steps" "h['__metadata__']['steps'] = '5'"
+    exits 3 "$tessera" parity "$scratch/rgb.safetensors" "$scratch/steps"
+    contains "$errors" "noise is given for"
+    edit "$scratch/word" "h['__metadata__']['eta'] = 'much'"
+    exits 1 "$tessera" parity "$scratch/rgb.safetensors" "$scratch/word"
+    contains "$errors" "'eta'"
+    edit "$scratch/few" "h['noise'] = dict(h['margin'])
+h.pop('margin')"
+    exits 3 "$tessera" parity "$scratch/rgb.safetensors" "$scratch/few"
+}

@@ -160,7 +160,7 @@ static double run(const tsr_noise *n, tsr_sampler_spec spec, double moments[2])
     }
     for (size_t i = 0; i < tsr_sampler_count(s); i++) {
         guess(n, tsr_sampler_time(s, i), x, out);
-        tsr_sampler_step(s, i, out, x, &rng);
+        tsr_sampler_step(s, i, out, x, &rng, NULL);
     }
     for (size_t i = 0; i < VALUES; i++) {
         worst = fmax(worst, fabs((double)x[i] - (double)end[i]));
@@ -229,7 +229,7 @@ static void estimates_are_cut(void **state)
     assert_ok(tsr_sampler_create(&n, &spec, 2, &s));
     for (n.clip = 0; n.clip < 2; n.clip++) {
         float x[] = {0.3f, -2}, out[] = {0.5f, -3};
-        tsr_sampler_step(s, 0, out, x, NULL);
+        tsr_sampler_step(s, 0, out, x, NULL, NULL);
         assert_true(x[0] == 0.5f && x[1] == (n.clip ? -1.0f : -3.0f));
     }
     tsr_sampler_destroy(s);
