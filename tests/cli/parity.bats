@@ -146,7 +146,6 @@ PY
     edit "$scratch/word" "h['__metadata__']['eta'] = 'much'"
     exits 1 "$tessera" parity "$scratch/rgb.safetensors" "$scratch/word"
     contains "$errors" "'eta'"
-    edit "$scratch/few" "h['noise'] = dict(h['margin'])
-h.pop('margin')"
+    edit "$scratch/few" "h['noise'], h['latents'] = h['latents'], h['noise']"
     exits 3 "$tessera" parity "$scratch/rgb.safetensors" "$scratch/few"
 }
