@@ -25,11 +25,11 @@ static tsr_status configure(tsr_derive *d, const tsr_settings *s)
 
 static tsr_status make(const tsr_derive *d, const tsr_image *im, tsr_image *out)
 {
-    static const unsigned char white[3] = {255, 255, 255};
+    static const tsr_background dropped = {.none = 1};
     tsr_image plain = {0}, grey = {0};
     tsr_status st = TSR_OK;
     int one = im->channels < 3 || d->canny.grey == GREY_PILLOW;
-    TSR_GO(tsr_pixels_8bit(im, one ? 1 : 3, white, &plain));
+    TSR_GO(tsr_pixels_8bit(im, one ? 1 : 3, &dropped, &plain));
     if (one || d->canny.grey == GREY_NONE) {
         TSR_GO(tsr_canny(&plain, &d->canny.rule, out));
         goto out;

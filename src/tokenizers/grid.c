@@ -46,7 +46,7 @@ static tsr_status configure(tsr_grid *g, const tsr_settings *s, size_t side)
     TSR_TRY(tsr_setting_filter(s, "resize", nearest ? TSR_FILTER_NEAREST : TSR_FILTER_BICUBIC,
                                &g->filter));
     TSR_TRY(tsr_grid_precision(s, &g->precision));
-    TSR_TRY(tsr_setting_background(s, g->background));
+    TSR_TRY(tsr_setting_background(s, &g->background));
     TSR_TRY(tsr_derive_read(s, &g->derive));
     return g->rules->configure(g, s);
 }
@@ -137,8 +137,14 @@ static tsr_status published_settings(const tsr_tokenizer *t, const tsr_vqvae_inf
         TSR_GO(tsr_json_set(s, "channels", json_integer((json_int_t)info->in_channels)));
     if (hint && tsr_derive_of(hint))
         TSR_GO(tsr_json_set(s, "derive", json_string(tsr_derive_of(hint))));
-    if (t->kind->rules == &tsr_depth_rules)
+    if (t->kind->rules == &tsr_depth_rules) {
         TSR_GO(tsr_json_set(s, "normalisation", json_string("standardize")));
+        TSR_GO(tsr_json_set(s, "resize", json_string("bicubic")));
+        TSR_GO(tsr_json_set(s, "resize_16bit", json_string("pillow-9")));
+    }
+    if (t->kind->rules == &tsr_normal_rules)
+        TSR_GO(tsr_json_set(s, "vectors", json_string("stored")));
+    TSR_GO(tsr_json_set(s, "background", json_string("none")));
     if (t->kind->rules == &tsr_label_rules) {
         TSR_GO(tsr_json_set(s, "classes", json_integer((json_int_t)info->labels)));
         TSR_GO(tsr_json_set(s, "shift", json_integer(1)));

@@ -47,12 +47,16 @@ struct tsr_grid {
     size_t channels, height, width; /* of prepared planes */
     size_t classes;                 /* label maps: logits per pixel; else 0 */
     tsr_filter filter;
-    unsigned char background[3];
+    tsr_background background;
     tsr_derive derive; /* from pictures of another modality */
     struct {
         int standardize; /* 4M: trimmed mean and deviation per picture; else the range below */
+        int ints; /* how 16-bit values are resized, enum of kind_depth.c */
         double near_m, far_m, scale_m;
     } depth;
+    struct {
+        int raw; /* 4M: vectors as stored, of any length */
+    } normal;
     struct {
         int shift, binary;
         long long ignore; /* stored value that counts nowhere; -1: none */

@@ -3,20 +3,26 @@
 #include "tokenizers/grid.h"
 
 #include "base/mem.h"
+#include "dsp/crop.h"
 #include "dsp/quality.h"
 #include "tokenizers/pixels.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* How 16-bit values are resized where depth is standardised: as metres, or as some Pillow does it. */
+enum { AS_METRES, PILLOW_9, PILLOW_10_3, PILLOW_11 };
 
 static tsr_status configure(tsr_grid *g, const tsr_settings *s)
 {
     static const char *const norms[] = {"log", "standardize", NULL};
+    static const char *const ints[] = {"float", "pillow-9", "pillow-10.3", "pillow-11", NULL};
     g->channels = 1;
     TSR_TRY(tsr_setting_word(s, "normalisation", norms, 0, &g->depth.standardize));
     TSR_TRY(tsr_setting_number(s, "scale_m", 0.001, 1e-9, 1e6, &g->depth.scale_m));
     if (g->depth.standardize)
-        return TSR_OK;
+        return tsr_setting_word(s, "resize_16bit", ints, AS_METRES, &g->depth.ints);
     TSR_TRY(tsr_setting_number(s, "near_m", 0.5, 1e-6, 1e6, &g->depth.near_m));
     TSR_TRY(tsr_setting_number(s, "far_m", 50.0, 1e-6, 1e9, &g->depth.far_m));
     if (g->depth.far_m <= g->depth.near_m)
@@ -86,17 +92,82 @@ static void to_log(const tsr_grid *g, float *x, uint8_t *valid)
     }
 }
 
-static tsr_status prepare(const tsr_grid *g, const tsr_image *im, const tsr_view *view, float *x,
-                          uint8_t *valid)
+/* Pillow before 10.3 has 16-bit pictures as 32-bit integers and keeps what a filter overshoots. */
+static tsr_status resize_wide(const tsr_grid *g, const tsr_image *cut, float *x)
+{
+    size_t n = cut->height * cut->width, m = g->height * g->width;
+    int32_t *from = NULL, *to = NULL;
+    tsr_status st = TSR_OK;
+    TSR_GO(tsr_alloc(&from, n, sizeof *from));
+    TSR_GO(tsr_alloc(&to, m, sizeof *to));
+    for (size_t p = 0; p < n; p++)
+        from[p] = ((const uint16_t *)cut->data)[p];
+    TSR_GO(tsr_resize_i32(from, cut->height, cut->width, to, g->height, g->width, g->filter));
+    for (size_t p = 0; p < m; p++)
+        x[p] = (float)(to[p] / 65535.0);
+out:
+    tsr_free(from);
+    tsr_free(to);
+    return st;
+}
+
+static tsr_status resize_narrow(const tsr_grid *g, const tsr_image *cut, float *x)
+{
+    tsr_image small = {0};
+    TSR_TRY(tsr_image_resize(cut, g->height, g->width, g->filter,
+                             g->depth.ints == PILLOW_10_3 ? TSR_RESIZE16_NEAREST
+                                                          : TSR_RESIZE16_BYTES,
+                             &small));
+    for (size_t p = 0; p < g->height * g->width; p++)
+        x[p] = (float)(tsr_image_component(&small, p) / 65535.0);
+    tsr_image_clear(&small);
+    return TSR_OK;
+}
+
+/* Whole numbers cut and resized as such, then divided by 65535: 4M's order. */
+static tsr_status cut_ints(const tsr_grid *g, const tsr_image *im, const tsr_view *view, float *x)
+{
+    tsr_crop crop;
+    tsr_image cut = {0};
+    if (im->channels != 1)
+        TSR_FAIL(TSR_EFORMAT, "depth needs 1 channel; the picture has %zu", im->channels);
+    TSR_TRY(tsr_view_crop(view, im->height, im->width, &crop));
+    TSR_TRY(tsr_image_crop(im, &crop, &cut));
+    int wide = im->pixel == TSR_PIXEL_U16 && g->depth.ints == PILLOW_9;
+    tsr_status st = wide ? resize_wide(g, &cut, x) : resize_narrow(g, &cut, x);
+    tsr_image_clear(&cut);
+    for (size_t y = 0; st == TSR_OK && crop.flip && y < g->height; y++) {
+        float *row = x + y * g->width;
+        for (size_t a = 0, b = g->width - 1; a < b; a++, b--) {
+            float swap = row[a];
+            row[a] = row[b];
+            row[b] = swap;
+        }
+    }
+    return st;
+}
+
+/* Metres, or what the standardised form is made from. */
+static tsr_status cut_metres(const tsr_grid *g, const tsr_image *im, const tsr_view *view, float *x)
 {
     tsr_image metres = {0}, cut = {0};
     tsr_status st = TSR_OK;
-    size_t n = g->height * g->width, measured = 0;
-    double scale = g->depth.standardize ? 1.0 / 65535 : g->depth.scale_m;
-    TSR_GO(plane_of(im, scale, &metres));
+    if (g->depth.standardize && g->depth.ints != AS_METRES && im->pixel != TSR_PIXEL_F32)
+        return cut_ints(g, im, view, x);
+    TSR_GO(plane_of(im, g->depth.standardize ? 1.0 / 65535 : g->depth.scale_m, &metres));
     TSR_GO(tsr_pixels_cut(&metres, view, g->height, g->width, g->filter, &cut));
-    for (size_t p = 0; p < n; p++)
-        x[p] = ((const float *)cut.data)[p];
+    memcpy(x, cut.data, g->height * g->width * sizeof *x);
+out:
+    tsr_image_clear(&metres);
+    tsr_image_clear(&cut);
+    return st;
+}
+
+static tsr_status prepare(const tsr_grid *g, const tsr_image *im, const tsr_view *view, float *x,
+                          uint8_t *valid)
+{
+    size_t n = g->height * g->width, measured = 0;
+    TSR_TRY(cut_metres(g, im, view, x));
     if (!g->depth.standardize) {
         to_log(g, x, valid);
     } else {
@@ -104,17 +175,14 @@ static tsr_status prepare(const tsr_grid *g, const tsr_image *im, const tsr_view
             valid[p] = (uint8_t)(isfinite(x[p]) != 0);
         for (size_t p = 0; p < n; p++)
             if (!valid[p])
-                TSR_GOFAIL(TSR_ENUMERIC, "depth is not finite, and standardising cannot skip it");
-        TSR_GO(standardise(x, n));
+                TSR_FAIL(TSR_ENUMERIC, "depth is not finite, and standardising cannot skip it");
+        TSR_TRY(standardise(x, n));
     }
     for (size_t p = 0; p < n; p++)
         measured += valid[p];
     if (measured == 0)
-        TSR_GOFAIL(TSR_ENUMERIC, "depth has no measured pixel in the crop");
-out:
-    tsr_image_clear(&metres);
-    tsr_image_clear(&cut);
-    return st;
+        TSR_FAIL(TSR_ENUMERIC, "depth has no measured pixel in the crop");
+    return TSR_OK;
 }
 
 static tsr_status give(const tsr_grid *g, const float *y, const uint8_t *valid, tsr_media *out)

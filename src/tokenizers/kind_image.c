@@ -20,7 +20,7 @@ static tsr_status prepare(const tsr_grid *g, const tsr_image *im, const tsr_view
 {
     tsr_image plain = {0}, cut = {0};
     tsr_status st = TSR_OK;
-    TSR_GO(tsr_pixels_8bit(im, g->channels, g->background, &plain));
+    TSR_GO(tsr_pixels_8bit(im, g->channels, &g->background, &plain));
     TSR_GO(tsr_pixels_cut(&plain, view, g->height, g->width, g->filter, &cut));
     tsr_pixels_to_planes(&cut, x);
     for (size_t p = 0; p < g->height * g->width; p++)
@@ -56,7 +56,8 @@ static tsr_status quality(const tsr_grid *g, const tsr_media *target, const tsr_
 }
 
 const tsr_grid_rules tsr_image_rules = {
-    .range = "8-bit values v as (v / 255 - 0.5) / 0.5 in [-1, 1]; alpha over the background",
+    .range = "8-bit values v as (v / 255 - 0.5) / 0.5 in [-1, 1]; alpha over the background, "
+             "or dropped",
     .loss = TSR_VQ_MSE,
     .configure = configure,
     .prepare = prepare,

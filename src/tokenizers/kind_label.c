@@ -6,6 +6,8 @@
 #include "dsp/quality.h"
 #include "tokenizers/pixels.h"
 
+#include <string.h>
+
 static tsr_status configure(tsr_grid *g, const tsr_settings *s)
 {
     long long classes, shift;
@@ -26,10 +28,22 @@ static unsigned stored(const tsr_image *im, size_t p)
                                      : ((const uint16_t *)im->data)[p];
 }
 
+/* 1 for pixels of the picture, 0 for those that the crop has beyond it. */
+static tsr_status cut_inside(const tsr_grid *g, const tsr_image *im, const tsr_view *view,
+                             tsr_image *out)
+{
+    tsr_image whole = {0};
+    TSR_TRY(tsr_image_init(&whole, im->height, im->width, 1, TSR_PIXEL_U8));
+    memset(whole.data, 1, im->height * im->width);
+    tsr_status st = tsr_pixels_cut(&whole, view, g->height, g->width, TSR_FILTER_NEAREST, out);
+    tsr_image_clear(&whole);
+    return st;
+}
+
 static tsr_status prepare(const tsr_grid *g, const tsr_image *im, const tsr_view *view, float *x,
                           uint8_t *valid)
 {
-    tsr_image cut = {0};
+    tsr_image cut = {0}, inside = {0};
     tsr_status st = TSR_OK;
     unsigned wrap = im->pixel == TSR_PIXEL_U8 ? 256 : 65536;
     if (im->channels != 1 || im->pixel == TSR_PIXEL_F32)
@@ -37,12 +51,15 @@ static tsr_status prepare(const tsr_grid *g, const tsr_image *im, const tsr_view
                               "%zu channels%s", im->channels,
                  im->pixel == TSR_PIXEL_F32 ? " of floats" : "");
     TSR_GO(tsr_pixels_cut(im, view, g->height, g->width, TSR_FILTER_NEAREST, &cut));
+    if (g->label.shift)
+        TSR_GO(cut_inside(g, im, view, &inside));
     for (size_t p = 0; p < g->height * g->width; p++) {
         unsigned v = stored(&cut, p);
         valid[p] = (long long)v != g->label.ignore;
         v = g->label.binary ? v != 0 : v;
-        /* 4M: 255 (unlabelled) wraps to class 0 and all others move up by one. */
-        v = g->label.shift ? (v + 1) % wrap : v;
+        /* 4M: 255 (unlabelled) wraps to class 0 and all others move up by one, then it cuts: what
+         * lies beyond the picture is class 0 as well. */
+        v = !g->label.shift ? v : ((const uint8_t *)inside.data)[p] ? (v + 1) % wrap : 0;
         v = valid[p] ? v : 0;
         if (v >= g->classes)
             TSR_GOFAIL(TSR_EFORMAT, "label %u at pixel (%zu, %zu); there are %zu classes", v,
@@ -51,6 +68,7 @@ static tsr_status prepare(const tsr_grid *g, const tsr_image *im, const tsr_view
     }
 out:
     tsr_image_clear(&cut);
+    tsr_image_clear(&inside);
     return st;
 }
 

@@ -7,6 +7,7 @@
 #include "tokenizers/pixels.h"
 
 #include <math.h>
+#include <string.h>
 
 /* A stored colour this far from unit length is no normal: sky, or a hole. Rounding to 8 bits moves
  * the length by less than 0.01. */
@@ -14,9 +15,9 @@
 
 static tsr_status configure(tsr_grid *g, const tsr_settings *s)
 {
-    (void)s;
+    static const char *const forms[] = {"unit", "stored", NULL};
     g->channels = 3;
-    return TSR_OK;
+    return tsr_setting_word(s, "vectors", forms, 0, &g->normal.raw);
 }
 
 /* Unit vectors from planes; those too short become zero. */
@@ -41,23 +42,36 @@ static tsr_status prepare(const tsr_grid *g, const tsr_image *im, const tsr_view
     size_t n = g->height * g->width;
     if (im->channels < 3)
         TSR_FAIL(TSR_EFORMAT, "surface normals need 3 channels; the picture has %zu", im->channels);
-    TSR_GO(tsr_pixels_8bit(im, 3, g->background, &plain));
+    TSR_GO(tsr_pixels_8bit(im, 3, &g->background, &plain));
     TSR_GO(tsr_pixels_cut(&plain, view, g->height, g->width, g->filter, &cut));
-    tsr_pixels_to_planes(&cut, x);
     /* Mirroring the picture mirrors the vectors' x. */
     for (size_t p = 0; view && view->crop.flip && p < n; p++)
-        x[p] = -x[p];
-    normalise(x, n, valid);
+        ((uint8_t *)cut.data)[3 * p] = (uint8_t)(255 - ((const uint8_t *)cut.data)[3 * p]);
+    tsr_pixels_to_planes(&cut, x);
+    if (g->normal.raw)
+        memset(valid, 1, n);
+    else
+        normalise(x, n, valid);
 out:
     tsr_image_clear(&plain);
     tsr_image_clear(&cut);
     return st;
 }
 
+static tsr_status restore(const tsr_grid *g, const float *x, const uint8_t *valid, tsr_media *out)
+{
+    (void)valid;
+    TSR_TRY(tsr_pixels_from_planes(x, 3, g->height, g->width, &out->as.image));
+    out->kind = TSR_MEDIA_IMAGE;
+    return TSR_OK;
+}
+
 static tsr_status finish(const tsr_grid *g, const float *y, tsr_media *out)
 {
     size_t n = g->height * g->width;
     float *unit;
+    if (g->normal.raw)
+        return restore(g, y, NULL, out);
     TSR_TRY(tsr_alloc(&unit, 3 * n, sizeof *unit));
     for (size_t i = 0; i < 3 * n; i++)
         unit[i] = y[i];
@@ -73,14 +87,6 @@ static tsr_status finish(const tsr_grid *g, const float *y, tsr_media *out)
     if (st == TSR_OK)
         out->kind = TSR_MEDIA_IMAGE;
     return st;
-}
-
-static tsr_status restore(const tsr_grid *g, const float *x, const uint8_t *valid, tsr_media *out)
-{
-    (void)valid;
-    TSR_TRY(tsr_pixels_from_planes(x, 3, g->height, g->width, &out->as.image));
-    out->kind = TSR_MEDIA_IMAGE;
-    return TSR_OK;
 }
 
 /* [H, W, 3] vectors from a stored picture; what is no normal becomes zero. */
@@ -129,7 +135,8 @@ out:
 
 const tsr_grid_rules tsr_normal_rules = {
     .range = "unit vectors in camera space, each component in [-1, 1]; mirrored pictures negate x; "
-             "vectors shorter than 0.5 are invalid",
+             "vectors shorter than 0.5 are invalid; or, as published files have it, "
+             "(v / 255 - 0.5) / 0.5 of any length",
     .loss = TSR_VQ_MSE,
     .configure = configure,
     .prepare = prepare,

@@ -17,7 +17,7 @@ typedef struct pixels {
     json_t *settings; /* kind, modality and all that decides values, defaults filled in */
     size_t height, width, patch;
     tsr_filter filter;
-    unsigned char background[3];
+    tsr_background background;
 } pixels;
 
 static tsr_status configure(const tsr_tokenizer *t, pixels *p, const tsr_settings *s)
@@ -28,7 +28,7 @@ static tsr_status configure(const tsr_tokenizer *t, pixels *p, const tsr_setting
     TSR_TRY(tsr_setting_size(s, "image_size", 224, 1, MAX_SIDE, size));
     TSR_TRY(tsr_setting_int(s, "patch_size", 16, 1, MAX_SIDE, &patch));
     TSR_TRY(tsr_setting_filter(s, "resize", TSR_FILTER_BICUBIC, &p->filter));
-    TSR_TRY(tsr_setting_background(s, p->background));
+    TSR_TRY(tsr_setting_background(s, &p->background));
     TSR_TRY(tsr_settings_check(s, others));
     p->height = size[0];
     p->width = size[1];
@@ -115,7 +115,7 @@ static tsr_status prepare(const tsr_tokenizer *t, const tsr_inputs *in, tsr_imag
     const tsr_media *m;
     tsr_image plain = {0};
     TSR_TRY(tsr_inputs_need(t, in, TSR_MEDIA_IMAGE, &m));
-    TSR_TRY(tsr_pixels_8bit(&m->as.image, 3, p->background, &plain));
+    TSR_TRY(tsr_pixels_8bit(&m->as.image, 3, &p->background, &plain));
     tsr_status st = tsr_pixels_cut(&plain, in->view, p->height, p->width, p->filter, out);
     tsr_image_clear(&plain);
     return st;

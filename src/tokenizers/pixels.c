@@ -16,19 +16,19 @@ static unsigned component(const tsr_image *im, size_t p, size_t c)
     return (((const uint16_t *)im->data)[i] + 128u) / 257u;
 }
 
-static void over_background(unsigned rgb[3], unsigned alpha, const unsigned char background[3])
+static void over_background(unsigned rgb[3], unsigned alpha, const tsr_background *background)
 {
     for (int c = 0; c < 3; c++)
-        rgb[c] = (rgb[c] * alpha + background[c] * (255 - alpha) + 127) / 255;
+        rgb[c] = (rgb[c] * alpha + background->rgb[c] * (255 - alpha) + 127) / 255;
 }
 
-tsr_status tsr_pixels_8bit(const tsr_image *src, size_t channels, const unsigned char background[3],
+tsr_status tsr_pixels_8bit(const tsr_image *src, size_t channels, const tsr_background *background,
                            tsr_image *out)
 {
     if (src->pixel == TSR_PIXEL_F32)
         TSR_FAIL(TSR_EFORMAT, "floating-point pixels where a picture of 8 or 16 bits is expected");
     TSR_TRY(tsr_image_init(out, src->height, src->width, channels, TSR_PIXEL_U8));
-    int colour = src->channels >= 3, alpha = src->channels == 2 || src->channels == 4;
+    int colour = src->channels >= 3, alpha = !background->none && src->channels % 2 == 0;
     uint8_t *to = out->data;
     for (size_t p = 0; p < src->height * src->width; p++) {
         unsigned rgb[3];

@@ -9,12 +9,18 @@
 
 #include <stddef.h>
 
+/* What transparent pixels stand before. */
+typedef struct tsr_background {
+    unsigned char rgb[3];
+    int none; /* 1: alpha is dropped, as Pillow's conversions do */
+} tsr_background;
+
 /* The 8-bit picture of 1 or 3 channels: 16-bit values are divided by 257 (rounded), grey becomes
  * three equal channels and colour becomes grey by ITU-R 601 luma as Pillow rounds it, alpha is
  * composited over `background`. *out is fresh.
  * Errors   TSR_EFORMAT for floating-point pixels (they have no stated range). */
 TSR_USE tsr_status tsr_pixels_8bit(const tsr_image *src, size_t channels,
-                                   const unsigned char background[3], tsr_image *out);
+                                   const tsr_background *background, tsr_image *out);
 
 /* Cut the view out, resize to [height, width], mirror if the view says so. *out is fresh. */
 TSR_USE tsr_status tsr_pixels_cut(const tsr_image *src, const tsr_view *view, size_t height,

@@ -96,17 +96,20 @@ tsr_status tsr_setting_filter(const tsr_settings *s, const char *key, tsr_filter
     return TSR_OK;
 }
 
-tsr_status tsr_setting_background(const tsr_settings *s, unsigned char out[3])
+tsr_status tsr_setting_background(const tsr_settings *s, tsr_background *out)
 {
     const json_t *v = json_object_get(s->config, "background");
     int rgb[3] = {255, 255, 255};
+    *out = (tsr_background){.none = json_is_string(v) && strcmp(json_string_value(v), "none") == 0};
+    if (out->none)
+        return tsr_json_set(s->kept, "background", json_string("none"));
     if (v && json_unpack((json_t *)(uintptr_t)v, "[iii!]", &rgb[0], &rgb[1], &rgb[2]) != 0)
-        TSR_FAIL(TSR_ECONFIG, "%s: \"background\" must be [red, green, blue]", s->origin);
+        TSR_FAIL(TSR_ECONFIG, "%s: \"background\" must be [red, green, blue] or none", s->origin);
     for (int c = 0; c < 3; c++) {
         if (rgb[c] < 0 || rgb[c] > 255)
             TSR_FAIL(TSR_ECONFIG, "%s: \"background\" has %d, allowed are 0 to 255", s->origin,
                      rgb[c]);
-        out[c] = (unsigned char)rgb[c];
+        out->rgb[c] = (unsigned char)rgb[c];
     }
     return tsr_json_set(s->kept, "background", json_pack("[iii]", rgb[0], rgb[1], rgb[2]));
 }

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "dsp/resize.h"
+#include "tokenizers/pixels.h"
 
 /* Where settings come from and go to. `config` is borrowed and may lack any key; every value that
  * was read is put into `kept`. `origin` names the recipe or file in messages. */
@@ -35,8 +36,9 @@ TSR_USE tsr_status tsr_setting_size(const tsr_settings *s, const char *key, long
 TSR_USE tsr_status tsr_setting_filter(const tsr_settings *s, const char *key, tsr_filter fallback,
                                       tsr_filter *out);
 
-/* "background", what transparent pixels stand before: [red, green, blue] of 0..255, default white. */
-TSR_USE tsr_status tsr_setting_background(const tsr_settings *s, unsigned char out[3]);
+/* "background", what transparent pixels stand before: [red, green, blue] of 0..255, default white; or
+ * "none", which drops their alpha. */
+TSR_USE tsr_status tsr_setting_background(const tsr_settings *s, tsr_background *out);
 
 /* After the last tsr_setting_*: every key of the recipe's section must have been one that this kind
  * reads, or one of `others` (ended by NULL). TSR_ECONFIG naming the key, with a suggestion. */

@@ -135,8 +135,8 @@ static void edges_are_found_where_pictures_come_in(void **state)
         tsr_tokenizer *t = make(config);
         tsr_media m = picture(32, 32, 3, TSR_PIXEL_U8);
         tsr_image grey, edges, plain;
-        static const unsigned char white[3] = {255, 255, 255};
-        assert_ok(tsr_pixels_8bit(&m.as.image, 1, white, &plain));
+        static const tsr_background dropped = {.none = 1};
+        assert_ok(tsr_pixels_8bit(&m.as.image, 1, &dropped, &plain));
         assert_ok(tsr_grey_opencv(&m.as.image, &grey));
         assert_ok(tsr_canny(i == 0 ? &grey : i == 1 ? &plain : &m.as.image, &rule, &edges));
         assert_target(t, &m, "rgb", &edges);
