@@ -13,7 +13,7 @@ typedef struct settings {
     int json, colour, progress, preset, grow, no_grow, no_sentinel, precision, quiet;
     long long threads, variants, seed, batch, decoder_steps;
     const char *corpus, *out, *guidance;
-    tsr_option_list from, to, set, weight, sample, tokenizers;
+    tsr_option_list from, to, keep, hide, set, weight, sample, tokenizers;
 } settings;
 
 static const tsr_option options[] = {
@@ -22,6 +22,11 @@ static const tsr_option options[] = {
      "more"},
     {"to", 't', TSR_OPT_LIST, offsetof(settings, to), NULL, 0, 0, "MODALITY,...",
      "what to generate, in this order, or all"},
+    {"keep", 0, TSR_OPT_LIST, offsetof(settings, keep), NULL, 0, 0, "MODALITY=WHAT",
+     "only this of a grid is given: a SHARE of its tokens, X0,Y0,X1,Y1 in shares of the picture, or "
+     "a picture that is white there"},
+    {"hide", 0, TSR_OPT_LIST, offsetof(settings, hide), NULL, 0, 0, "MODALITY=WHAT",
+     "this of a grid is not given, the same words"},
     {"variants", 'n', TSR_OPT_INT, offsetof(settings, variants), "1", 1, 100000, "N",
      "results for each sample"},
     {"seed", 0, TSR_OPT_INT, offsetof(settings, seed), "0", 0, 9007199254740992.0, "N",
@@ -139,6 +144,8 @@ static int run(const void *settings_, int n_operands, char *const *operands)
                         .corpus = s->corpus,
                         .samples = words(&s->sample),
                         .from = words(&s->from),
+                        .keep = words(&s->keep),
+                        .hide = words(&s->hide),
                         .to = words(&s->to),
                         .set = words(&s->set),
                         .weights = words(&s->weight),
@@ -180,6 +187,12 @@ const tsr_command tsr_cmd_generate = {
         "\n"
         "Targets are generated in order, each from the conditions and the targets before it. "
         "\"--to all\" stands for all that the model can predict and was not given, grids first.\n"
+        "\n"
+        "A target may be given in part, and what is missing is generated: text with [MASK] where "
+        "words are missing (--from caption:=\"a [MASK] ball\" --to caption; [S_1], [S_2] are holes, "
+        "too), grids with --keep or --hide (--from rgb=photo.jpg --hide rgb=0.3,0.3,0.7,0.7 --to "
+        "rgb). Tokens that are given come out as they are. Boxes, palettes and metadata are given in "
+        "part as their tokens are written (--from palette:=\"v1=2 v0=255 v0=0 v0=0 [MASK]\").\n"
         "\n"
         "Settings of a target (--set depth.steps=4,temperature=0.5): scheme (maskgit, random or "
         "autoregressive), steps, tokens (cosine or linear), temperature (0: the likeliest), "

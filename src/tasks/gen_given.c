@@ -33,6 +33,64 @@ static tsr_status hold(tsr_gen_work *w, tsr_gen_item *item, size_t m, tsr_tokens
     return TSR_OK;
 }
 
+/* --- text --- */
+
+#define MASK_WORD "[MASK]"
+
+int tsr_gen_has_holes(const char *text)
+{
+    return strstr(text, MASK_WORD) || strstr(text, "[S_");
+}
+
+/* Records as their tokens are written: "v1=3 v0=255 [MASK]". */
+static int is_spelled(const char *text)
+{
+    return (text[0] == 'v' && text[1] && text[2] == '=') || tsr_gen_has_holes(text);
+}
+
+/* Every [MASK] as [S_1]: the holes get their numbers later. */
+static tsr_status with_sentinels(const char *text, tsr_str *out)
+{
+    for (const char *mask; (mask = strstr(text, MASK_WORD)) != NULL;) {
+        TSR_TRY(tsr_str_addf(out, "%.*s[S_1]", (int)(mask - text), text));
+        text = mask + strlen(MASK_WORD);
+    }
+    return tsr_str_addf(out, "%s", text);
+}
+
+/* Number the holes from 1. */
+static tsr_status number_holes(const char *name, tsr_tokens *t)
+{
+    uint32_t holes = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->ids[i] - TSR_ID_SENTINEL >= TSR_ID_SENTINELS)
+            continue;
+        if (++holes == TSR_ID_SENTINELS - 1)
+            TSR_FAIL(TSR_EARG, "%s: more than %d holes", name, TSR_ID_SENTINELS - 2);
+        t->ids[i] = TSR_ID_SENTINEL + holes;
+    }
+    if (holes == 0)
+        TSR_FAIL(TSR_EUNSUPPORTED,
+                 "%s: its vocabulary has no [S_1]: nothing can be marked as missing", name);
+    return TSR_OK;
+}
+
+static tsr_status encode_spelled(const tsr_tool *tool, const char *name, const char *text,
+                                 tsr_tokens *out)
+{
+    tsr_str s = {0};
+    tsr_status st;
+    if (strlen(text) > TSR_TEXT_MAX)
+        TSR_FAIL(TSR_ELIMIT, "%s: a text of %zu bytes", name, strlen(text));
+    TSR_GO(with_sentinels(text, &s));
+    TSR_GO(tsr_tokenizer_spell(tool->tokenizer, s.s, s.len, out));
+    if (tsr_gen_has_holes(text))
+        TSR_GO(number_holes(name, out));
+out:
+    tsr_str_clear(&s);
+    return st;
+}
+
 /* Text as it stands, or JSON for what is made of records. */
 static tsr_status encode_literal(const tsr_tool *tool, const char *name, const char *text,
                                  tsr_tokens *out)
@@ -40,6 +98,8 @@ static tsr_status encode_literal(const tsr_tool *tool, const char *name, const c
     tsr_media media = {0};
     tsr_inputs in = {.media = {&media}, .count = 1};
     int is_text = strcmp(tsr_tokenizer_kind_name(tool->tokenizer), "text") == 0;
+    if (is_text ? tsr_gen_has_holes(text) : is_spelled(text))
+        return encode_spelled(tool, name, text, out);
     if (is_text) {
         TSR_TRY(tsr_text_init(&media, text, strlen(text)));
     } else {
@@ -101,6 +161,14 @@ static tsr_status read_sample(tsr_gen_work *w, tsr_gen_item *item, uint64_t samp
 
 /* --- all items --- */
 
+static tsr_status mask_item(const tsr_gen_work *w, tsr_gen_item *item)
+{
+    for (size_t m = 0; m < w->mods->count; m++)
+        if (w->masks[m].text)
+            TSR_TRY(tsr_gen_mask(w, item, m));
+    return TSR_OK;
+}
+
 static tsr_status fill_item(tsr_gen_work *w, size_t i)
 {
     tsr_gen_item *item = &w->items[i];
@@ -125,7 +193,7 @@ static tsr_status fill_item(tsr_gen_work *w, size_t i)
             TSR_TRY(st);
         }
     }
-    return TSR_OK;
+    return mask_item(w, item);
 }
 
 tsr_status tsr_gen_given(tsr_gen_work *w)

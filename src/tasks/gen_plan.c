@@ -99,16 +99,54 @@ static tsr_status read_from(tsr_gen_work *w, const char *text)
     return condition(w, m, literal ? TSR_GEN_LITERAL : TSR_GEN_FILE, equals + 1);
 }
 
+static tsr_status read_mask(tsr_gen_work *w, const char *text, int hide)
+{
+    const char *equals = strchr(text, '='), *option = hide ? "--hide" : "--keep";
+    size_t m;
+    if (!equals || !equals[1])
+        TSR_FAIL(TSR_EARG, "%s %s: expected MODALITY=SHARE, MODALITY=X0,Y0,X1,Y1 or MODALITY=PICTURE",
+                 option, text);
+    TSR_TRY(find(w, text, (size_t)(equals - text), &m));
+    const tsr_mod *mod = &w->mods->items[m];
+    if (w->conditions[m].origin == TSR_GEN_ABSENT)
+        TSR_FAIL(TSR_EARG, "%s %s: %s is not given; give it with --from", option, text, mod->name);
+    if (mod->cls == TSR_CLASS_SEQUENCE || mod->cls == TSR_CLASS_PIXELS)
+        TSR_FAIL(TSR_EARG, "%s %s: %s %s", option, text, mod->name,
+                 mod->cls == TSR_CLASS_PIXELS ? "is pixels, which are given wholly; tokens need not be"
+                                              : "is text: write [MASK] where something is missing");
+    if (w->masks[m].text)
+        TSR_FAIL(TSR_EARG, "%s %s: %s has a mask already", option, text, mod->name);
+    w->masks[m] = (tsr_gen_mask_words){equals + 1, hide};
+    return TSR_OK;
+}
+
 /* --- targets --- */
+
+int tsr_gen_target_of(const tsr_gen_work *w, size_t m)
+{
+    for (size_t t = 0; t < w->n_chain; t++)
+        if (w->chain[t].m == m)
+            return (int)t;
+    return -1;
+}
+
+/* 1 when something of a given modality is missing. */
+static int is_partial(const tsr_gen_work *w, size_t m)
+{
+    const tsr_gen_condition *c = &w->conditions[m];
+    return w->masks[m].text || (c->origin == TSR_GEN_LITERAL && tsr_gen_has_holes(c->values[0]));
+}
 
 static tsr_status add_target(tsr_gen_work *w, size_t m)
 {
     const tsr_mod *mod = &w->mods->items[m];
-    if (w->conditions[m].origin != TSR_GEN_ABSENT)
-        TSR_FAIL(TSR_ECONFIG, "%s is given and a target, too", mod->name);
-    for (size_t t = 0; t < w->n_chain; t++)
-        if (w->chain[t].m == m)
-            TSR_FAIL(TSR_ECONFIG, "%s is a target twice", mod->name);
+    if (w->conditions[m].origin != TSR_GEN_ABSENT && !is_partial(w, m))
+        TSR_FAIL(TSR_ECONFIG, "%s is given and a target, too: %s", mod->name,
+                 mod->cls == TSR_CLASS_SEQUENCE
+                     ? "to have something in it written, give it as text with [MASK] there"
+                     : "to have a part of it generated, say which with --keep or --hide");
+    if (tsr_gen_target_of(w, m) >= 0)
+        TSR_FAIL(TSR_ECONFIG, "%s is a target twice", mod->name);
     w->chain[w->n_chain++] = tsr_target_defaults(w->mods, m);
     return TSR_OK;
 }
@@ -218,7 +256,7 @@ static tsr_status apply_preset(tsr_gen_work *w)
     char given[TSR_MODALITIES];
     TSR_TRY(tsr_preset_find(s->preset, &p));
     for (size_t m = 0; m < w->mods->count; m++)
-        given[m] = w->conditions[m].origin != TSR_GEN_ABSENT;
+        given[m] = w->conditions[m].origin != TSR_GEN_ABSENT && tsr_gen_target_of(w, m) < 0;
     for (size_t t = 0; t < w->n_chain; t++)
         tsr_preset_target(p, w->mods, given, w->chain[t].m, &w->chain[t]);
     if (w->n_chain == 0)
@@ -264,6 +302,10 @@ tsr_status tsr_gen_plan(tsr_gen_work *w)
         TSR_FAIL(TSR_EARG, "--grow and --no-grow: which?");
     for (size_t i = 0; i < s->from.count; i++)
         TSR_TRY(read_from(w, s->from.items[i]));
+    for (size_t i = 0; i < s->keep.count; i++)
+        TSR_TRY(read_mask(w, s->keep.items[i], 0));
+    for (size_t i = 0; i < s->hide.count; i++)
+        TSR_TRY(read_mask(w, s->hide.items[i], 1));
     TSR_TRY(plan_chain(w));
     for (size_t m = 0; m < w->mods->count; m++)
         w->weights[m] = 1.0;

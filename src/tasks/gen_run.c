@@ -84,6 +84,9 @@ static tsr_status record_given(const tsr_gen_work *w, json_t *into)
             o = json_pack("{s[ss* s* s*]}", "files", c->values[0], c->values[1], c->values[2],
                           c->values[3]);
         TSR_TRY(tsr_json_set(given, name, o));
+        if (w->masks[m].text)
+            TSR_TRY(tsr_json_set(o, w->masks[m].hide ? "hide" : "keep",
+                                 json_string(w->masks[m].text)));
     }
     return TSR_OK;
 }
@@ -158,6 +161,8 @@ static void clear(tsr_gen_work *w)
         tsr_free(w->items[i].key);
         for (size_t m = 0; m < TSR_MODALITIES; m++)
             tsr_free(w->items[i].owned[m]);
+        for (size_t m = 0; m < TSR_MODALITIES; m++)
+            tsr_free(w->items[i].known[m]);
     }
     tsr_free(w->items);
     tsr_toolbox_clear(&w->tools);

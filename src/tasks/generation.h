@@ -44,8 +44,11 @@ typedef struct tsr_generation {
      *   MODALITY=FILE    a file; again for further files of one sample (a record beside a picture)
      *   MODALITY:=TEXT   text as it stands; JSON for boxes, palettes, metadata
      *   NAME[,NAME...]   modalities of the corpus's samples
-     * None: from nothing. */
+     * None: from nothing. What is given in part may be a target, too, and then what is missing is
+     * generated: texts with [MASK] (or [S_1], [S_2] ...), grids with one of these: */
     tsr_words from;
+    tsr_words keep, hide; /* MODALITY=WHAT is (is not) given: SHARE of the places, X0,Y0,X1,Y1 in
+                             shares of the picture, or a picture that is white there */
     tsr_words to;      /* NAME[,NAME...] in order of the chain, or "all": every output that is not
                           given, grids first */
     tsr_words set;     /* [MODALITY.]KEY=VALUE[,KEY=VALUE...] of gensettings.h; without modality for

@@ -24,11 +24,18 @@ typedef struct tsr_gen_condition {
     size_t n;
 } tsr_gen_condition;
 
+/* Which places of a grid are given. */
+typedef struct tsr_gen_mask_words {
+    const char *text; /* share, rectangle or picture (gen_mask.c); NULL: all */
+    int hide;         /* it names those that are not given */
+} tsr_gen_mask_words;
+
 /* One sample: its conditions as tokens. */
 typedef struct tsr_gen_item {
     char *key;
     tsr_held held[TSR_MODALITIES];
     void *owned[TSR_MODALITIES]; /* storage behind held */
+    uint8_t *known[TSR_MODALITIES]; /* the same of masks */
 } tsr_gen_item;
 
 typedef struct tsr_gen_work {
@@ -40,6 +47,7 @@ typedef struct tsr_gen_work {
     tsr_token_space spaces[TSR_MODALITIES];
     const tsr_tool *tool[TSR_MODALITIES]; /* NULL: none was found */
     tsr_gen_condition conditions[TSR_MODALITIES];
+    tsr_gen_mask_words masks[TSR_MODALITIES];
     tsr_target chain[TSR_MODALITIES];
     size_t n_chain;
     int grow;
@@ -58,6 +66,16 @@ TSR_USE tsr_status tsr_gen_plan(tsr_gen_work *w);
 
 /* Tokenizers of the modalities that are needed (gen_tools.c). */
 TSR_USE tsr_status tsr_gen_tools(tsr_gen_work *w);
+
+/* Place of modality m in the chain, or -1 (gen_plan.c). */
+int tsr_gen_target_of(const tsr_gen_work *w, size_t m);
+
+/* 1 when a text marks something that is missing: [MASK], [S_1], ... (gen_given.c). */
+int tsr_gen_has_holes(const char *text);
+
+/* Give the item's grid m only in the places that its mask leaves (gen_mask.c). Errors: TSR_EARG,
+ * those of reading pictures. */
+TSR_USE tsr_status tsr_gen_mask(const tsr_gen_work *w, tsr_gen_item *item, size_t m);
 
 /* Tokens of all conditions (gen_given.c). */
 TSR_USE tsr_status tsr_gen_given(tsr_gen_work *w);

@@ -261,6 +261,15 @@ tsr_status tsr_seq_end(const tsr_tokenizer *t, tsr_tokens *out)
     return TSR_OK;
 }
 
+tsr_status tsr_tokenizer_spell(const tsr_tokenizer *t, const char *text, size_t bytes,
+                               tsr_tokens *out)
+{
+    if (t->space.layout != TSR_LAYOUT_SEQUENCE)
+        TSR_FAIL(TSR_EUNSUPPORTED, "%s is no sequence of words", t->space.modality);
+    TSR_TRY(tsr_text_encode(tsr_seq_of(t)->text, text, bytes, out));
+    return tsr_seq_end(t, out);
+}
+
 size_t tsr_seq_length(const tsr_tokenizer *t, const tsr_tokens *tokens)
 {
     size_t n = 0;

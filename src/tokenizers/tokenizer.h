@@ -66,6 +66,12 @@ typedef struct tsr_inputs {
 TSR_USE tsr_status tsr_tokenizer_encode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
                                         const tsr_inputs *in, tsr_tokens *out);
 
+/* Tokens of a sequence kind as its vocabulary writes them ("v1=3 v0=255 a tree [S_1]"), closed by
+ * the end token; appended to *out. Errors: TSR_EUNSUPPORTED for other kinds, those of
+ * tsr_text_encode. */
+TSR_USE tsr_status tsr_tokenizer_spell(const tsr_tokenizer *t, const char *text, size_t bytes,
+                                       tsr_tokens *out);
+
 /* Media from tokens. Errors: TSR_EFORMAT for ids outside the codebook or an impossible count. */
 TSR_USE tsr_status tsr_tokenizer_decode(const tsr_tokenizer *t, tsr_tokenizer_work *w,
                                         const tsr_tokens *tokens, tsr_media *out);

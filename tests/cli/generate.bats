@@ -80,6 +80,89 @@ setup()
     exits 2 "${generate[@]}" --to rgb --grow --no-grow
 }
 
+# tokens MODALITY: those of the first result in $output.
+tokens()
+{
+    jq -c --arg m "$1" '.results[0].targets[$m].tokens' <<<"$output"
+}
+
+# changed A B: places in which two lists of tokens differ, "row,column ..." of a 14 x 14 grid
+changed()
+{
+    jq -rn --argjson a "$1" --argjson b "$2" \
+        '[range(196) | select($a[.] != $b[.]) | "\(. / 14 | floor),\(. % 14)"] | join(" ")'
+}
+
+@test "only what is hidden of a grid is generated" {
+    local args=(--from "rgb=$picture" --tokenizers "$data/golden/rgb.safetensors" --to rgb --json
+        --set steps=4)
+    exits 0 "${generate[@]}" "${args[@]}" --hide rgb=0
+    whole=$(tokens rgb)
+    jq -e '.given.rgb.hide == "0"' <<<"$output"
+    exits 0 "${generate[@]}" "${args[@]}" --hide rgb=0.25,0.25,0.75,0.5
+    middle=$(tokens rgb)
+    # cells that the rectangle touches: columns 3 to 10, rows 3 to 6
+    for place in $(changed "$whole" "$middle"); do
+        [ "${place%,*}" -ge 3 ] && [ "${place%,*}" -le 6 ]
+        [ "${place#*,}" -ge 3 ] && [ "${place#*,}" -le 10 ]
+    done
+    [ "$(changed "$whole" "$middle" | wc -w)" -gt 25 ]
+    exits 0 "${generate[@]}" "${args[@]}" --hide rgb=0.25,0.25,0.75,0.5 -j 3 -b 1
+    [ "$(tokens rgb)" = "$middle" ]
+    exits 0 "${generate[@]}" "${args[@]}" --hide rgb=0.25,0.25,0.75,0.5 --seed 1
+    [ "$(tokens rgb)" != "$middle" ]
+    # the left half is white
+    printf 'P5\n4 2\n255\n\377\377\000\000\377\377\000\000' >"$scratch/left.pgm"
+    exits 0 "${generate[@]}" "${args[@]}" --keep "rgb=$scratch/left.pgm"
+    half=$(tokens rgb)
+    for place in $(changed "$whole" "$half"); do [ "${place#*,}" -ge 7 ]; done
+    [ "$(changed "$whole" "$half" | wc -w)" -gt 80 ]
+    exits 0 "${generate[@]}" "${args[@]}" --keep rgb=0,0,0.5,1
+    [ "$(tokens rgb)" = "$half" ]
+    exits 0 "${generate[@]}" "${args[@]}" --keep rgb=0.75
+    n=$(changed "$whole" "$(tokens rgb)" | wc -w)
+    [ "$n" -gt 40 ] && [ "$n" -le 49 ]
+}
+
+@test "what is missing in a text is written" {
+    local args=(--json --set max_tokens=4 --set temperature=2)
+    exits 0 "${generate[@]}" --from "caption:=[MASK] bad [S_7] sample" --to caption "${args[@]}"
+    jq -e '.given.caption.text == "[MASK] bad [S_7] sample"' <<<"$output"
+    text=$(jq -r '.results[0].targets.caption.text' <<<"$output")
+    [[ $text == *bad*sample && $text != *"[S_"* && $text != *MASK* && $text != "bad sample" ]]
+    exits 0 "${generate[@]}" --from "caption:=[S_1] bad [S_2] sample" --to caption "${args[@]}" -j 2
+    [ "$(jq -r '.results[0].targets.caption.text' <<<"$output")" = "$text" ]
+    # as its tokens are written; two colours were announced
+    code=0
+    "${generate[@]}" --from "palette:=v1=2 v0=255 v0=0 v0=0 [MASK]" --to palette --json \
+        >"$scratch/palette.json" || code=$?
+    [ "$code" = 0 ] || [ "$code" = 4 ]
+    jq -e '.results[0].targets.palette.tokens | .[0:4] == [1206, 459, 204, 204]' \
+        "$scratch/palette.json"
+}
+
+@test "what cannot be given in part is told" {
+    local tok=(--tokenizers "$data/golden/rgb.safetensors")
+    exits 2 "${generate[@]}" --from "caption:=a ball" --to caption
+    contains "$errors" "[MASK]"
+    exits 2 "${generate[@]}" --from "rgb=$picture" --to rgb "${tok[@]}"
+    contains "$errors" "--hide"
+    exits 2 "${generate[@]}" --to rgb --hide rgb=0.5
+    contains "$errors" "not given"
+    exits 2 "${generate[@]}" --from "rgb@32=$picture" --to rgb --hide rgb@32=0.5
+    contains "$errors" "pixels"
+    exits 2 "${generate[@]}" --from "caption:=a" --to rgb --hide caption=0.5
+    contains "$errors" "[MASK]"
+    exits 2 "${generate[@]}" --from "rgb=$picture" --to rgb --hide rgb=0.5 --keep rgb=0.5
+    for wrong in 1.5 -1 0.5,0.5,0.4,1 0,0,2,1 ''; do
+        exits 2 "${generate[@]}" --from "rgb=$picture" --to rgb "${tok[@]}" --hide "rgb=$wrong"
+    done
+    exits 1 "${generate[@]}" --from "rgb=$picture" --to rgb "${tok[@]}" --hide "rgb=$scratch/none"
+    exits 2 "${generate[@]}" --from "rgb=$picture" --to rgb "${tok[@]}" --hide "rgb=$scratch/words.json"
+    contains "$errors" "a mask is a picture"
+    exits 1 "${generate[@]}" --from "palette:=two colours" --to rgb
+}
+
 @test "wrong requests are told" {
     exits 2 "${generate[@]}" --to capton
     contains "$errors" 'did you mean "caption"'
