@@ -5,6 +5,10 @@
  *   out = embed[id], not normalised
  *   commitment = w mean (out - x)^2 over valid rows           d/dx = d/dout + 2 w (x - out) / n
  *
+ * Several heads (files that have them; they are not trained here): x = in(z) is cut into n vectors, each
+ * gets its own id from the one codebook, and out = out(embed[id_1] .. embed[id_n]). The reference's
+ * decoding of such ids leaves out() out and fails; its training has it.
+ *
  * Source   van den Oord et al. 2017, arXiv:1711.00937; cosine codes: Yu et al. 2021,
  *          arXiv:2110.04627; conventions of apple/ml-4m, fourm/vq/quantizers. */
 #include "vqvae/quant_ema.h"
@@ -17,6 +21,8 @@
 #include <string.h>
 
 #define CODEBOOK "quantize._codebook."
+#define INTO     "quantize.project_in."
+#define OUT_OF   "quantize.project_out."
 
 static tsr_status ema_settle(tsr_vqvae_config *c)
 {
@@ -24,8 +30,21 @@ static tsr_status ema_settle(tsr_vqvae_config *c)
     return TSR_OK;
 }
 
+static tsr_status declare_heads(const tsr_vqvae_config *c, tsr_params *ps)
+{
+    size_t z = c->latent_dim, all;
+    TSR_TRY(tsr_mul_size(z, c->num_codebooks, &all));
+    const size_t into[] = {all, z}, out[] = {z, all};
+    TSR_TRY(tsr_params_add(ps, INTO "weight", TSR_PARAM_BUFFER, 2, into, NULL));
+    TSR_TRY(tsr_params_add(ps, INTO "bias", TSR_PARAM_BUFFER, 1, into, NULL));
+    TSR_TRY(tsr_params_add(ps, OUT_OF "weight", TSR_PARAM_BUFFER, 2, out, NULL));
+    return tsr_params_add(ps, OUT_OF "bias", TSR_PARAM_BUFFER, 1, out, NULL);
+}
+
 static tsr_status ema_declare(const tsr_vqvae_config *c, tsr_params *ps)
 {
+    if (c->num_codebooks > 1)
+        TSR_TRY(declare_heads(c, ps));
     const size_t one[] = {1}, codes[] = {c->codebook_size, c->latent_dim};
     TSR_TRY(tsr_params_add(ps, CODEBOOK "initted", TSR_PARAM_BUFFER, 1, one, NULL));
     TSR_TRY(tsr_params_add(ps, CODEBOOK "cluster_size", TSR_PARAM_BUFFER, 1, codes, NULL));
@@ -37,6 +56,8 @@ static tsr_status ema_declare(const tsr_vqvae_config *c, tsr_params *ps)
 static tsr_status ema_init(const tsr_vqvae_config *c, tsr_params *ps, uint64_t seed)
 {
     tsr_param *embed, *avg, *initted;
+    if (c->num_codebooks > 1)
+        TSR_FAIL(TSR_ECONFIG, "a new lucid quantizer has one head, not %zu", c->num_codebooks);
     if (c->kmeans_init)
         return TSR_OK;
     TSR_TRY(tsr_params_get(ps, CODEBOOK "embed", &embed));
@@ -52,6 +73,14 @@ static tsr_status ema_init(const tsr_vqvae_config *c, tsr_params *ps, uint64_t s
     return TSR_OK;
 }
 
+static tsr_status bind_heads(ema_state *s, const tsr_params *ps)
+{
+    TSR_TRY(tsr_params_get(ps, INTO "weight", &s->in_weight));
+    TSR_TRY(tsr_params_get(ps, INTO "bias", &s->in_bias));
+    TSR_TRY(tsr_params_get(ps, OUT_OF "weight", &s->out_weight));
+    return tsr_params_get(ps, OUT_OF "bias", &s->out_bias);
+}
+
 static tsr_status ema_bind(tsr_quantizer *q, const tsr_params *ps)
 {
     ema_state *s;
@@ -63,7 +92,9 @@ static tsr_status ema_bind(tsr_quantizer *q, const tsr_params *ps)
     s->cosine = q->config.norm_codes;
     if (!s->cosine)
         TSR_TRY(tsr_params_get(ps, CODEBOOK "embed_avg", &s->embed_avg));
-    q->heads = 1;
+    q->heads = q->config.num_codebooks;
+    if (q->heads > 1)
+        TSR_TRY(bind_heads(s, ps));
     q->codes = q->config.codebook_size;
     q->width = q->config.latent_dim;
     return TSR_OK;
@@ -119,15 +150,70 @@ static const float *compared(const tsr_quantizer *q, const float *z, size_t rows
     return scratch;
 }
 
+/* into[i] = bias[i] + sum_d weight[i, d] x[d] */
+static void project(const tsr_param *weight, const tsr_param *bias, const float *x, float *into)
+{
+    size_t width = weight->count / bias->count;
+    for (size_t i = 0; i < bias->count; i++) {
+        float sum = bias->value[i];
+        for (size_t d = 0; d < width; d++)
+            sum += weight->value[i * width + d] * x[d];
+        into[i] = sum;
+    }
+}
+
+/* ids [heads, rows]; one row at a time, so that no more is needed than a row. */
+static tsr_status encode_heads(const tsr_quantizer *q, const float *x, size_t rows, int32_t *ids)
+{
+    const ema_state *s = q->state;
+    float *row;
+    int32_t *own;
+    tsr_status st = TSR_OK;
+    TSR_TRY(tsr_alloc(&row, s->in_bias->count, sizeof *row));
+    TSR_GO(tsr_alloc(&own, q->heads, sizeof *own));
+    for (size_t r = 0; r < rows && st == TSR_OK; r++) {
+        project(s->in_weight, s->in_bias, x + r * q->width, row);
+        st = tsr_ema_assign(q, row, q->heads, own);
+        for (size_t h = 0; h < q->heads; h++)
+            ids[h * rows + r] = own[h];
+    }
+    tsr_free(own);
+out:
+    tsr_free(row);
+    return st;
+}
+
+static void decode_heads(const tsr_quantizer *q, const int32_t *ids, size_t rows, float *out)
+{
+    const ema_state *s = q->state;
+    size_t z = q->width, all = z * q->heads;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < z; i++) {
+            const float *weight = s->out_weight->value + i * all;
+            float sum = s->out_bias->value[i];
+            for (size_t h = 0; h < q->heads; h++) {
+                const float *code = s->embed->value + (size_t)ids[h * rows + r] * z;
+                for (size_t d = 0; d < z; d++)
+                    sum += weight[h * z + d] * code[d];
+            }
+            out[r * z + i] = sum;
+        }
+}
+
 static tsr_status ema_encode(const tsr_quantizer *q, const float *z, size_t rows, float *scratch,
                              int32_t *ids)
 {
-    return tsr_ema_assign(q, compared(q, z, rows, scratch), rows, ids);
+    const float *x = compared(q, z, rows, scratch);
+    return q->heads > 1 ? encode_heads(q, x, rows, ids) : tsr_ema_assign(q, x, rows, ids);
 }
 
 static void ema_decode(const tsr_quantizer *q, const int32_t *ids, size_t rows, float *out)
 {
     const ema_state *s = q->state;
+    if (q->heads > 1) {
+        decode_heads(q, ids, rows, out);
+        return;
+    }
     for (size_t r = 0; r < rows; r++)
         memcpy(out + r * q->width, s->embed->value + (size_t)ids[r] * q->width,
                q->width * sizeof *out);
@@ -146,6 +232,8 @@ static tsr_status ema_forward(tsr_quantizer *q, tsr_quant_step *s)
     const ema_state *e = q->state;
     const float *x = compared(q, s->z, s->rows, s->scratch);
     size_t n = count_valid(s);
+    if (q->heads > 1)
+        TSR_FAIL(TSR_EUNSUPPORTED, "lucid quantizers with %zu heads can be used, not trained", q->heads);
     if (s->bypass) {
         memcpy(s->out, x, s->rows * q->width * sizeof *s->out);
         s->commitment = 0;

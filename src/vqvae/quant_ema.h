@@ -11,6 +11,8 @@ typedef struct ema_state {
     tsr_param *embed_avg;    /* [K, Z] moving average of their sums; euclidean only, else NULL */
     tsr_param *embed;        /* [K, Z] the codes, used as they are */
     int cosine;
+    /* Several heads: [nZ, Z] and [nZ] before, [Z, nZ] and [Z] behind the codes; else NULL. */
+    tsr_param *in_weight, *in_bias, *out_weight, *out_bias;
 } ema_state;
 
 /* x / max(|x|, 1e-12), row by row; into may be x. */

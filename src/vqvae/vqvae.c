@@ -270,15 +270,20 @@ static tsr_status quantizer_from_file(const tsr_safetensors *f, tsr_vqvae_config
                      tsr_safetensors_path(f));
         return TSR_OK;
     }
-    if (tsr_safetensors_find(f, "quantize.project_in.weight"))
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: lucid quantizers with several heads are not handled",
-                 tsr_safetensors_path(f));
     if (strcmp(c->quant_type, "lucid") != 0)
         return TSR_OK;
     TSR_TRY(shape_of(f, "quantize._codebook.embed", 2, &s));
     c->codebook_size = s[0];
     c->latent_dim = s[1];
     c->num_codebooks = 1;
+    if (tsr_safetensors_find(f, "quantize.project_in.weight")) {
+        size_t width = s[1];
+        TSR_TRY(shape_of(f, "quantize.project_in.weight", 2, &s));
+        c->num_codebooks = s[0] / width;
+        if (s[1] != width || s[0] % width)
+            TSR_FAIL(TSR_EMISMATCH, "%s: quantize.project_in.weight does not fit the codebook",
+                     tsr_safetensors_path(f));
+    }
     c->norm_codes = tsr_safetensors_find(f, "quantize._codebook.embed_avg") == NULL;
     return TSR_OK;
 }

@@ -128,6 +128,10 @@ tsr_status tsr_vqvae_config_read(const json_t *section, const char *origin, tsr_
             return tsr_context(TSR_ECONFIG, "%s", origin);
     }
     TSR_TRY(tsr_vqvae_config_check(&c, origin));
+    if (strcmp(c.quant_type, "lucid") == 0 && c.num_codebooks != 1)
+        TSR_FAIL(TSR_ECONFIG, "%s: num_codebooks %zu: a lucid quantizer of several heads can be opened, "
+                              "not trained; memcodes can",
+                 origin, c.num_codebooks);
     *out = c;
     return TSR_OK;
 }
@@ -292,9 +296,6 @@ tsr_status tsr_vqvae_config_check(const tsr_vqvae_config *c, const char *origin)
     if (strcmp(c->quant_type, "memcodes") == 0 && c->latent_dim % c->num_codebooks)
         TSR_FAIL(TSR_ECONFIG, "%s: latent_dim %zu is no multiple of num_codebooks %zu", origin,
                  c->latent_dim, c->num_codebooks);
-    if (strcmp(c->quant_type, "lucid") == 0 && c->num_codebooks != 1)
-        TSR_FAIL(TSR_ECONFIG, "%s: num_codebooks %zu: quant_type lucid has one; memcodes has more",
-                 origin, c->num_codebooks);
     if (strcmp(c->quant_type, "fsq") == 0)
         TSR_TRY(check_levels(c, origin));
     if (!strstr(c->enc_type, "MLP") && (h % patch || w % patch))

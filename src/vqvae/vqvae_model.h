@@ -27,7 +27,12 @@ struct tsr_vqvae {
     json_t *metadata; /* strings of the file; empty for a new model */
 };
 
-/* x: [B, C, H, W] float, or for label models [B, H * W] int32 -> latents [B, N, Z], float32. */
+/* x: [B, C, H, W] float, or for label models [B, H * W] int32 -> what the encoder's network gives,
+ * [B, N, D]. */
+tsr_value tsr_vqvae_features_graph(tsr_graph *g, const tsr_vqvae *m, tsr_value x, size_t height,
+                                   size_t width);
+
+/* The same, projected to latents [B, N, Z], float32. */
 tsr_value tsr_vqvae_encoder_graph(tsr_graph *g, const tsr_vqvae *m, tsr_value x, size_t height,
                                   size_t width);
 

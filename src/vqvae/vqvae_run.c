@@ -41,8 +41,8 @@ tsr_value tsr_vqvae_graph_input(tsr_graph *g, const tsr_vqvae *m, size_t batch, 
     return tsr_input(g, "pixels", TSR_F32, 4, pixels);
 }
 
-tsr_value tsr_vqvae_encoder_graph(tsr_graph *g, const tsr_vqvae *m, tsr_value x, size_t height,
-                                  size_t width)
+tsr_value tsr_vqvae_features_graph(tsr_graph *g, const tsr_vqvae *m, tsr_value x, size_t height,
+                                   size_t width)
 {
     if (m->info.labels) {
         tsr_graph_label(g, "cls_emb");
@@ -50,9 +50,14 @@ tsr_value tsr_vqvae_encoder_graph(tsr_graph *g, const tsr_vqvae *m, tsr_value x,
         x = tsr_unpatchify(g, x, (int)height, (int)width, 1);
     }
     if (m->enc.kind == TSR_NET_VIT)
-        x = tsr_vit_encode(g, &m->enc, x);
-    else
-        x = tsr_mlp_graph(g, &m->enc, tsr_patchify(g, x, 1));
+        return tsr_vit_encode(g, &m->enc, x);
+    return tsr_mlp_graph(g, &m->enc, tsr_patchify(g, x, 1));
+}
+
+tsr_value tsr_vqvae_encoder_graph(tsr_graph *g, const tsr_vqvae *m, tsr_value x, size_t height,
+                                  size_t width)
+{
+    x = tsr_vqvae_features_graph(g, m, x, height, width);
     tsr_precision precision = tsr_graph_precision(g);
     tsr_graph_label(g, "quant_proj");
     tsr_graph_set_precision(g, TSR_PRECISION_FP32);
