@@ -113,14 +113,14 @@ static tsr_status name_white(const tsr_image *im, int square, cells *c)
 
 static tsr_status name_picture(const char *path, int square, cells *c)
 {
-    static const unsigned char black[3] = {0};
+    static const tsr_background black = {{0}, 0};
     tsr_media media = {0};
     tsr_image grey = {0};
     tsr_status st;
     TSR_GO(tsr_media_read(path, NULL, &media));
     if (media.kind != TSR_MEDIA_IMAGE)
         TSR_GOFAIL(TSR_EARG, "%s: a mask is a picture", path);
-    TSR_GO(tsr_pixels_8bit(&media.as.image, 1, black, &grey));
+    TSR_GO(tsr_pixels_8bit(&media.as.image, 1, &black, &grey));
     TSR_GO(name_white(&grey, square, c));
 out:
     tsr_media_clear(&media);
