@@ -145,10 +145,15 @@ static void tell(tsr_diffuse_work *w, const uint8_t *dropped)
         memcpy(tsr_exec_input(w->x, io->spans[i]), spans + at, (i ? 1 : 2) * sizeof *spans);
 }
 
-static tsr_status answer(tsr_diffuse_work *w, const float *noisy, size_t t, float *out)
+tsr_status tsr_diffuse_once(tsr_diffuse_work *w, const float *vectors, const uint8_t *dropped,
+                            const float *noisy, size_t t, float *out)
 {
+    TSR_TRY(need_exec(w));
     const tsr_diffnet_io *io = &w->d->io;
     size_t bytes = pixels_of(w->d) * sizeof(float);
+    memcpy(tsr_exec_input(w->x, io->vectors), vectors,
+           io->rows * io->columns * w->d->m->diff.cond * sizeof *vectors);
+    tell(w, dropped);
     memcpy(tsr_exec_input(w->x, io->picture), noisy, bytes);
     tsr_noise_embedding(t, w->d->m->diff.base, tsr_exec_input(w->x, io->time));
     TSR_TRY(tsr_exec_run(w->x));
@@ -156,41 +161,24 @@ static tsr_status answer(tsr_diffuse_work *w, const float *noisy, size_t t, floa
     return TSR_OK;
 }
 
-static void give_vectors(tsr_diffuse_work *w, const float *vectors)
-{
-    const tsr_diffnet_io *io = &w->d->io;
-    memcpy(tsr_exec_input(w->x, io->vectors), vectors,
-           io->rows * io->columns * w->d->m->diff.cond * sizeof *vectors);
-}
-
-tsr_status tsr_diffuse_once(tsr_diffuse_work *w, const float *vectors, const uint8_t *dropped,
-                            const float *noisy, size_t t, float *out)
-{
-    TSR_TRY(need_exec(w));
-    give_vectors(w, vectors);
-    tell(w, dropped);
-    return answer(w, noisy, t, out);
-}
-
 /* --- all steps ---------------------------------------------------------------------------------- */
 
 /* The network's answer; with guidance u + g (c - u), u without codes and c with them.
  * Source   Ho and Salimans 2022, arXiv:2207.12598, eq. 6, in the form of the published code. */
-static tsr_status guided(tsr_diffuse_work *w, const float *x, size_t t, float guidance)
+static tsr_status guided(tsr_diffuse_work *w, const float *vectors, const float *x, size_t t,
+                         float guidance)
 {
-    TSR_TRY(answer(w, x, t, w->out));
+    TSR_TRY(tsr_diffuse_once(w, vectors, NULL, x, t, w->out));
     if (guidance == 1.0f)
         return TSR_OK;
-    tell(w, w->nothing);
-    TSR_TRY(answer(w, x, t, w->free));
-    tell(w, NULL);
+    TSR_TRY(tsr_diffuse_once(w, vectors, w->nothing, x, t, w->free));
     for (size_t i = 0, n = pixels_of(w->d); i < n; i++)
         w->out[i] = w->free[i] + guidance * (w->out[i] - w->free[i]);
     return TSR_OK;
 }
 
-static tsr_status all_steps(tsr_diffuse_work *w, tsr_sampler *s, const tsr_vqvae_decoding *how,
-                            float *picture)
+static tsr_status all_steps(tsr_diffuse_work *w, tsr_sampler *s, const float *vectors,
+                            const tsr_vqvae_decoding *how, float *picture)
 {
     tsr_rng rng;
     size_t n = pixels_of(w->d), count = tsr_sampler_count(s);
@@ -203,7 +191,7 @@ static tsr_status all_steps(tsr_diffuse_work *w, tsr_sampler *s, const tsr_vqvae
         picture[i] = how->start ? how->start[i] : tsr_rng_normal(&rng);
     for (size_t i = 0; i < count; i++) {
         TSR_TRY(tsr_job_check(how->job));
-        TSR_TRY(guided(w, picture, tsr_sampler_time(s, i), guidance));
+        TSR_TRY(guided(w, vectors, picture, tsr_sampler_time(s, i), guidance));
         tsr_sampler_step(s, i, w->out, picture, &rng, how->added ? how->added + i * n : NULL);
         tsr_job_report(how->job, &(tsr_progress){.phase = "decode", .done = (int64_t)i + 1,
                                                  .total = (int64_t)count, .unit = "steps"});
@@ -231,9 +219,7 @@ tsr_status tsr_diffuse(tsr_diffuse_work *w, const float *vectors, const tsr_vqva
         TSR_FAIL(TSR_EARG, "a guidance of %g is not in [0, 1000]", (double)how->guidance);
     TSR_TRY(need_exec(w));
     TSR_TRY(tsr_sampler_create(&w->d->noise, &spec, pixels_of(w->d), &s));
-    give_vectors(w, vectors);
-    tell(w, NULL);
-    tsr_status st = all_steps(w, s, how, picture);
+    tsr_status st = all_steps(w, s, vectors, how, picture);
     tsr_sampler_destroy(s);
     return st;
 }
