@@ -35,6 +35,13 @@ TSR_USE tsr_status tsr_remove_temporaries(const char *folder);
  */
 TSR_USE tsr_status tsr_lock_folder(const char *folder, const char *name, const char *busy, int *fd);
 
+/* At the doors for files: what a file says wrongly is no mistake of whoever opens it. TSR_EARG and
+ * TSR_ECONFIG become TSR_EMISMATCH; other codes, and the sentence, stay. */
+static inline tsr_status tsr_of_file(tsr_status code)
+{
+    return code == TSR_EARG || code == TSR_ECONFIG ? TSR_EMISMATCH : code;
+}
+
 /* mkdir -p. */
 TSR_USE tsr_status tsr_make_folders(const char *path);
 

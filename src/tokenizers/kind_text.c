@@ -20,8 +20,6 @@ static tsr_status open_file(tsr_tokenizer *t, const tsr_kind_file *file)
 {
     tsr_text *text;
     const char *name = file->hint ? file->hint : "text";
-    if (!tsr_modality_name_ok(name))
-        TSR_FAIL(TSR_EARG, "\"%.80s\" is not a modality name", name);
     snprintf(t->space.modality, sizeof t->space.modality, "%s", name);
     snprintf(t->space.vocabulary, sizeof t->space.vocabulary, "text");
     TSR_TRY(tsr_text_from_json(file->settings, file->path, &text));

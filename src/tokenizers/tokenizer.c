@@ -124,12 +124,19 @@ tsr_status tsr_tokenizer_open(const char *path, const char *hint, tsr_tokenizer 
     json_t *value = NULL;
     tsr_tokenizer *t = NULL;
     tsr_status st = TSR_OK;
+    if (hint && !tsr_modality_name_ok(hint))
+        TSR_FAIL(TSR_EARG, "\"%.80s\" is not a modality name", hint);
     TSR_GO(peek(&file, &value));
     TSR_GO(tsr_alloc(&t, 1, sizeof *t));
     TSR_GO(choose_kind(&file, &t->kind));
     if (!t->kind->open)
         TSR_GOFAIL(TSR_EUNSUPPORTED, "%s: kind \"%s\" has no file form", path, t->kind->name);
-    TSR_GO(t->kind->open(t, &file));
+    st = t->kind->open(t, &file);
+    if (st != TSR_OK) {
+        /* Without settings in the file those are of the hint, which the caller gave. */
+        st = file.settings ? tsr_of_file(st) : st;
+        goto out;
+    }
     *out = t;
     t = NULL;
 out:

@@ -4,6 +4,7 @@
  * Metadata are the reference's options as its strings, and one more, "tessera": JSON with the
  * modalities as we know them, whether they share a vocabulary, and what the caller adds.
  * Source   apple/ml-4m, fourm/utils/checkpoint.py; fourm/models/fm.py, options of FM. */
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "nn/metatext.h"
@@ -353,5 +354,5 @@ out:
     tsr_fm_destroy(m);
     tsr_free(r);
     tsr_safetensors_close(f);
-    return st;
+    return tsr_of_file(st);
 }

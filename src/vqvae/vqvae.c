@@ -2,6 +2,7 @@
  * Making, opening and writing VQ-VAEs. */
 #include "vqvae/vqvae.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "nn/safetensors.h"
@@ -402,7 +403,7 @@ tsr_status tsr_vqvae_open(const char *path, unsigned flags, tsr_vqvae **out)
 out:
     tsr_vqvae_destroy(m);
     tsr_safetensors_close(f);
-    return st;
+    return tsr_of_file(st);
 }
 
 tsr_status tsr_vqvae_complete(const tsr_vqvae *m)

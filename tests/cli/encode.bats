@@ -67,6 +67,17 @@ setup()
     contains "$errors" "none of the tokenizers"
 }
 
+@test "what a tokenizer file says wrongly is no wrong usage: exit 3" {
+    printf '%s' '{"kind": "palette", "modality": "No Name"}' >"$scratch/name.json"
+    exits 3 "$tessera" encode -t "$scratch/name.json" "$scratch/a.txt"
+    contains "$errors" "name.json: modality \"No Name\" is not a name"
+    printf '%s' '{"kind": "palette", "modality": "palette", "mots": 3}' >"$scratch/mots.json"
+    exits 3 "$tessera" encode -t "$scratch/mots.json" "$scratch/a.txt"
+    contains "$errors" "mots"
+    exits 2 "$tessera" encode -t "$text" -m 'no name' "$scratch/a.txt"
+    contains "$errors" "not a modality name"
+}
+
 @test "decode names bad lines and goes on" {
     "$tessera" encode -t "$text" "$scratch/a.txt" >"$scratch/lines"
     { echo nonsense; cat "$scratch/lines"; } >"$scratch/mixed"
