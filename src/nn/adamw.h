@@ -36,7 +36,8 @@ double tsr_clip_factor(double norm, double max_norm);
 
 /* One step on all trained tensors with gradients times `scale` (clipping, 1 / accumulated batches).
  * `step` counts from 1. Gradients are left as they are unless clear_grads is set.
- * Errors   TSR_EARG for values out of range, TSR_ENOMEM when the moments are made (the first time). */
+ * Errors   TSR_EARG for values out of range, TSR_ENOMEM when the moments are made (the first
+ *          time). */
 TSR_USE tsr_status tsr_adamw_step(tsr_params *ps, const tsr_adamw *opt, uint64_t step,
                                   double scale);
 
