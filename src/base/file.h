@@ -42,6 +42,13 @@ static inline tsr_status tsr_of_file(tsr_status code)
     return code == TSR_EARG || code == TSR_ECONFIG ? TSR_EMISMATCH : code;
 }
 
+/* The same for what this program wrote for itself (checkpoints, reports): data that cannot be used
+ * are not those that were written. All codes of the data become TSR_EMISMATCH, too. */
+static inline tsr_status tsr_of_own_file(tsr_status code)
+{
+    return code >= TSR_EFORMAT ? TSR_EMISMATCH : tsr_of_file(code);
+}
+
 /* mkdir -p. */
 TSR_USE tsr_status tsr_make_folders(const char *path);
 

@@ -302,8 +302,9 @@ static tsr_status resume(netrun *n)
     if (tsr_file_exists(n->run->checkpoint_path)) {
         st = tsr_vqtrain_restore(n->trainer, n->run->checkpoint_path, &state);
         if (st != TSR_OK)
-            return tsr_context(st, "the checkpoint of an earlier run cannot be used (--restart "
-                                   "forgets it)");
+            return tsr_context(
+                tsr_of_own_file(st),
+                "the checkpoint of an earlier run cannot be used (--restart forgets it)");
         const char *of = json_string_value(json_object_get(state, "recipe"));
         if (!of || strcmp(of, text) != 0)
             TSR_GOFAIL(

@@ -112,7 +112,10 @@ static tsr_status earlier_report(const tsr_trainrun *run, json_t **out)
     if (run->options->restart || !tsr_file_exists(run->report_path) ||
         !tsr_file_exists(run->output))
         return TSR_OK;
-    TSR_TRY(tsr_json_read(run->report_path, MAX_REPORT_BYTES, &v));
+    tsr_status st = tsr_json_read(run->report_path, MAX_REPORT_BYTES, &v);
+    if (st != TSR_OK)
+        return tsr_context(tsr_of_own_file(st),
+                           "the report of an earlier run cannot be used (--restart forgets it)");
     const char *of = json_string_value(json_object_get(v, "recipe"));
     int same = of && strcmp(of, text) == 0;
     if (same)

@@ -139,7 +139,10 @@ static tsr_status earlier_report(tsr_fmjob *j, json_t **out)
     if (j->options->restart || !tsr_file_exists(j->report_path))
         return TSR_OK;
     tsr_digest_text(j->digest, text);
-    TSR_TRY(tsr_json_read(j->report_path, MAX_REPORT_BYTES, &v));
+    tsr_status st = tsr_json_read(j->report_path, MAX_REPORT_BYTES, &v);
+    if (st != TSR_OK)
+        return tsr_context(tsr_of_own_file(st),
+                           "the report of an earlier run cannot be used (--restart forgets it)");
     const char *of = json_string_value(json_object_get(v, "recipe"));
     if (of && strcmp(of, text) == 0 && tsr_file_exists(j->model_path)) {
         *out = v;
@@ -235,10 +238,10 @@ static tsr_status need_unigrams(tsr_fmjob *j)
 {
     json_t *v;
     if (tsr_fmtrain_steps(j->trainer) && tsr_file_exists(j->unigrams_path)) {
-        TSR_TRY(tsr_json_read(j->unigrams_path, MAX_REPORT_BYTES, &v));
+        TSR_TRY(tsr_of_own_file(tsr_json_read(j->unigrams_path, MAX_REPORT_BYTES, &v)));
         tsr_status st = tsr_unigrams_from_json(v, j->unigrams_path, j->mods, &j->unigrams);
         json_decref(v);
-        return st;
+        return tsr_of_own_file(st);
     }
     TSR_TRY(tsr_unigrams_count(j->loader, j->mods, UNIGRAM_SAMPLES, &j->unigrams));
     TSR_TRY(tsr_unigrams_to_json(&j->unigrams, j->mods, &v));
@@ -382,7 +385,8 @@ static tsr_status resume(tsr_fmjob *j)
         tsr_status st = restore(j, last, &keep);
         if (st != TSR_OK && st != TSR_EMISMATCH)
             return tsr_context(
-                st, "the last checkpoint cannot be used (remove it to go on from the one "
+                tsr_of_own_file(st),
+                "the last checkpoint cannot be used (remove it to go on from the one "
                     "before, or --restart)");
         TSR_TRY(st);
     }

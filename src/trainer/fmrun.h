@@ -40,10 +40,10 @@ typedef struct tsr_fmrun_options {
  * seconds, ...}.
  *
  * Errors   TSR_ECONFIG; TSR_EMISMATCH for a corpus that does not fit the model, an output that
- * belongs to another recipe, a corpus that changed since the checkpoint; TSR_ECANCEL after a
- *          checkpoint was written; TSR_ENUMERIC when the loss stops being a number or explodes (the
- * last checkpoint stays); TSR_EIO when a file cannot be written (the last checkpoint stays);
- *          TSR_EFORMAT for a damaged checkpoint. */
+ *          belongs to another recipe, a corpus that changed since the checkpoint, a damaged
+ *          checkpoint or report; TSR_ECANCEL after a checkpoint was written; TSR_ENUMERIC when the
+ *          loss stops being a number or explodes (the last checkpoint stays); TSR_EIO when a file
+ *          cannot be written (the last checkpoint stays). */
 TSR_USE tsr_status tsr_fmrun(const tsr_recipe *recipe, const tsr_fmrun_options *options,
                              const tsr_job *job, json_t **report);
 

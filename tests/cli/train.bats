@@ -99,6 +99,10 @@ begin()
     contains "$errors" "is the result of another recipe"
     [ "$(jq .steps "$scratch/b.report.json")" = 10 ]
     train 0 b -s train.steps=11 --restart
+    echo '{' >"$scratch/b.report.json"
+    train 3 b -s train.steps=11
+    contains "$errors" "b.report.json"
+    contains "$errors" "--restart"
 }
 
 @test "lost metrics do not stop a run that goes on" {
@@ -116,7 +120,7 @@ begin()
     begin
     head -c 5000 "$scratch/b.checkpoint" >"$scratch/cut"
     mv "$scratch/cut" "$scratch/b.checkpoint"
-    train 1 b -s train.steps=20000
+    train 3 b -s train.steps=20000
     contains "$errors" "b.checkpoint"
     contains "$errors" "--restart"
 }

@@ -176,7 +176,12 @@ train()
     cp -r "$scratch/a" "$scratch/b"
     rm "$scratch/b/report.json" "$scratch/b/model.safetensors"
     truncate -s 5000 "$scratch/b/checkpoints/step-000000040.safetensors"
-    train 1 b
+    echo '{' >"$scratch/b/report.json"
+    train 3 b
+    contains "$errors" "b/report.json"
+    contains "$errors" "--restart"
+    rm "$scratch/b/report.json"
+    train 3 b
     contains "$errors" "the last checkpoint cannot be used"
     contains "$errors" "step-000000040.safetensors"
     [ -e "$scratch/b/checkpoints/step-000000030.safetensors" ]
