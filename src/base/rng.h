@@ -24,6 +24,7 @@ typedef enum tsr_purpose {
     TSR_RNG_EVAL = 12,
     TSR_RNG_KMEANS = 13,    /* the k-means baseline and palettes */
     TSR_RNG_DIFFUSION = 14, /* noise of diffusion decoders; index = sample */
+    TSR_RNG_WORDS = 15,     /* order within records, query points; index = hash of the record + crop */
 } tsr_purpose;
 
 typedef struct tsr_rng {

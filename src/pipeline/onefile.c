@@ -10,7 +10,8 @@
 
 tsr_read_options tsr_kind_options(const char *kind)
 {
-    return (tsr_read_options){.palette_indices = strcmp(kind, "label") == 0};
+    int array = strcmp(kind, "vector") == 0 || strcmp(kind, "features") == 0;
+    return (tsr_read_options){.palette_indices = strcmp(kind, "label") == 0, .as_vector = array};
 }
 
 tsr_read_options tsr_onefile_options(const tsr_tokenizer *t)

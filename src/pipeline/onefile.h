@@ -7,11 +7,11 @@
 #include "codecs/codec.h"
 #include "tokenizers/tokenizer.h"
 
-/* How files are read for a kind of tokenizer ("label": palette pictures give indices, not colours). */
+/* How files are read for a kind of tokenizer ("label": palette pictures give indices, not colours;
+ * "vector", "features": .npy files of any shape are arrays, no pictures). */
 tsr_read_options tsr_kind_options(const char *kind);
 
-/* How files are read for a tokenizer: label maps keep the indices of palette pictures; all else is
- * default. */
+/* The same for a tokenizer. */
 tsr_read_options tsr_onefile_options(const tsr_tokenizer *t);
 
 /* Read the files of one sample (at most 4: the picture, the record, ...). On success the caller

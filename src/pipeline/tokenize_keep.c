@@ -42,24 +42,32 @@ static tsr_status copy_file(const char *from, const char *to)
     return st;
 }
 
-/* A tokenizer over a text vocabulary refers to its file: copy that too, and refer to the copy. */
-static tsr_status keep_vocabulary(const char *folder, const char *path)
+/* Copy the file that member `key` refers to, and refer to the copy. */
+static tsr_status keep_other(const char *folder, json_t *value, const char *key)
+{
+    const char *other = json_string_value(json_object_get(value, key));
+    char *copy;
+    if (!other || other[0] != '/' || !tsr_file_exists(other))
+        return TSR_OK;
+    TSR_TRY(tsr_path_join(&copy, folder, tsr_path_name(other)));
+    tsr_status st = copy_file(other, copy);
+    if (st == TSR_OK)
+        st = tsr_json_set(value, key, json_string(tsr_path_name(copy)));
+    tsr_free(copy);
+    return st;
+}
+
+/* A tokenizer over a text vocabulary refers to its file, and perhaps to that of a tokenizer of codes. */
+static tsr_status keep_others(const char *folder, const char *path)
 {
     json_t *value;
-    char *copy = NULL;
     tsr_status st;
     TSR_TRY(tsr_json_read(path, MAX_TOKENIZER_BYTES, &value));
-    const char *text = json_string_value(json_object_get(value, "text"));
-    st = TSR_OK;
-    if (!text || text[0] != '/' || !tsr_file_exists(text))
-        goto out;
-    TSR_GO(tsr_path_join(&copy, folder, tsr_path_name(text)));
-    TSR_GO(copy_file(text, copy));
-    TSR_GO(tsr_json_set(value, "text", json_string(tsr_path_name(copy))));
+    TSR_GO(keep_other(folder, value, "text"));
+    TSR_GO(keep_other(folder, value, "codes"));
     TSR_GO(tsr_json_write(path, value, 2));
 out:
     json_decref(value);
-    tsr_free(copy);
     return st;
 }
 
@@ -74,7 +82,7 @@ static tsr_status keep_tokenizer(const tsr_task_modality *m, const char *folder)
         TSR_GO(copy_file(m->file, path));
     } else {
         TSR_GO(tsr_tokenizer_write(m->tokenizer, path));
-        TSR_GO(keep_vocabulary(folder, path));
+        TSR_GO(keep_others(folder, path));
     }
 out:
     tsr_free(name);

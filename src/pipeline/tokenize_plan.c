@@ -183,7 +183,10 @@ static tsr_status open_modalities(tsr_task *t)
         if (st != TSR_OK)
             return tsr_context(st, "modality %s", name);
         m->crops = crops_of(t, section, m);
-        m->palette_indices = tsr_onefile_options(m->tokenizer).palette_indices;
+        const tsr_read_options read = tsr_onefile_options(m->tokenizer);
+        m->form = read.palette_indices ? TSR_FORM_INDICES
+                  : read.as_vector     ? TSR_FORM_ARRAY
+                                       : TSR_FORM_SEEN;
     }
     return TSR_OK;
 }

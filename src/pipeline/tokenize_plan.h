@@ -12,6 +12,9 @@
 #define TSR_TOKENIZE_INPUTS 4
 #define TSR_NO_ROW          SIZE_MAX
 
+/* How a file is read: as seen, as indices of palette pictures, as an array. */
+typedef enum tsr_task_form { TSR_FORM_SEEN, TSR_FORM_INDICES, TSR_FORM_ARRAY, TSR_FORMS } tsr_task_form;
+
 /* One modality of the recipe. */
 typedef struct tsr_task_modality {
     char name[TSR_NAME_CHARS];
@@ -19,7 +22,7 @@ typedef struct tsr_task_modality {
     const char *file; /* its path, or NULL; borrowed from the recipe */
     size_t folders[TSR_TOKENIZE_INPUTS], n_folders;
     uint32_t crops;
-    int palette_indices; /* label maps: the indices of palette pictures count, not their colours */
+    tsr_task_form form;
 } tsr_task_modality;
 
 /* One split: its samples, and which of the job's folders it has. */

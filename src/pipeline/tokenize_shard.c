@@ -91,7 +91,7 @@ typedef struct decoded {
 
 typedef struct sample {
     size_t row;          /* of the shard */
-    decoded (*files)[2]; /* [folders]; 0 as seen, 1 indices of palette pictures */
+    decoded (*files)[TSR_FORMS]; /* [folders] */
 } sample;
 
 /* What stops a run; everything else is a fault of the sample. */
@@ -105,14 +105,15 @@ static const char *path_of(const run *r, const sample *s, size_t f)
     return tsr_task_path(r->t, r->s->split, r->s->rows[s->row], f);
 }
 
-static tsr_status decode(const run *r, sample *s, size_t f, int indices, const decoded **out)
+static tsr_status decode(const run *r, sample *s, size_t f, tsr_task_form form, const decoded **out)
 {
     const tsr_task_split *split = &r->t->splits[r->s->split];
-    decoded *d = &s->files[f][indices];
+    decoded *d = &s->files[f][form];
     *out = d;
     if (d->tried)
         return TSR_OK;
-    tsr_read_options o = {.palette_indices = indices};
+    tsr_read_options o = {.palette_indices = form == TSR_FORM_INDICES,
+                          .as_vector = form == TSR_FORM_ARRAY};
     d->tried = 1;
     d->st = tsr_source_read(split->source, r->s->rows[s->row], split->folder[f], &o, &d->media);
     if (stops(d->st))
@@ -129,7 +130,7 @@ static tsr_status draw_crops(run *r, sample *s)
     tsr_rng rng;
     if (!path_of(r, s, r->t->reference))
         return TSR_OK;
-    TSR_TRY(decode(r, s, r->t->reference, 0, &d));
+    TSR_TRY(decode(r, s, r->t->reference, TSR_FORM_SEEN, &d));
     if (d->st != TSR_OK || d->media.kind != TSR_MEDIA_IMAGE)
         return TSR_OK;
     size_t h = d->media.as.image.height, w = d->media.as.image.width;
@@ -211,7 +212,7 @@ static tsr_status do_modality(const run *r, sample *s, size_t modality, int lane
         const decoded *d;
         if (!here)
             continue;
-        TSR_TRY(decode(r, s, m->folders[i], m->palette_indices, &d));
+        TSR_TRY(decode(r, s, m->folders[i], m->form, &d));
         if (d->st != TSR_OK)
             return record(r, modality, s, here, d->reason);
         in.media[in.count++] = &d->media;
@@ -223,7 +224,7 @@ static tsr_status do_modality(const run *r, sample *s, size_t modality, int lane
 static void clear_sample(const run *r, sample *s)
 {
     for (size_t f = 0; s->files && f < r->t->folders.count; f++) {
-        for (int form = 0; form < 2; form++) {
+        for (int form = 0; form < TSR_FORMS; form++) {
             if (s->files[f][form].st == TSR_OK)
                 tsr_media_clear(&s->files[f][form].media);
             tsr_free(s->files[f][form].reason);

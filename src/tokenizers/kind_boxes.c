@@ -7,7 +7,7 @@
  * picture's size: from the view, else from the picture, else from "width" and "height" of the
  * record; without any of them the whole picture is the crop. */
 #include "base/mem.h"
-#include "dsp/crop.h"
+#include "tokenizers/place.h"
 #include "tokenizers/seqkind.h"
 
 #include <math.h>
@@ -98,49 +98,22 @@ static tsr_status read_box(const tsr_tokenizer *t, const json_t *entry, size_t p
     return TSR_OK;
 }
 
-static double clip(double v)
-{
-    return v < 0 ? 0 : v > 1 ? 1 : v;
-}
-
 /* To coordinates of the crop; 0 when nothing is left of the box. */
-static int cut(box *b, const tsr_crop *c, double height, double width)
+static int cut(box *b, const tsr_place *p)
 {
-    b->xmin = clip((b->xmin * width - c->left) / c->width);
-    b->xmax = clip((b->xmax * width - c->left) / c->width);
-    b->ymin = clip((b->ymin * height - c->top) / c->height);
-    b->ymax = clip((b->ymax * height - c->top) / c->height);
-    if (c->flip) {
+    const double whole[4] = {b->xmin, b->ymin, b->xmax, b->ymax};
+    double c[4];
+    tsr_place_box(p, whole, c);
+    b->xmin = tsr_place_clip(c[0]);
+    b->ymin = tsr_place_clip(c[1]);
+    b->xmax = tsr_place_clip(c[2]);
+    b->ymax = tsr_place_clip(c[3]);
+    if (p->crop.flip) {
         double swap = 1 - b->xmin;
         b->xmin = 1 - b->xmax;
         b->xmax = swap;
     }
     return b->xmax > b->xmin && b->ymax > b->ymin;
-}
-
-static double size_of(const json_t *record, const char *key)
-{
-    double v = json_number_value(json_object_get(record, key));
-    return v >= 1 && v <= 1e9 ? v : 0;
-}
-
-/* The crop and the size it refers to. */
-static tsr_status find_crop(const tsr_inputs *in, const json_t *record, tsr_crop *crop,
-                            double *height, double *width)
-{
-    const tsr_media *image = tsr_inputs_find(in, TSR_MEDIA_IMAGE);
-    int sized = in->view && in->view->height > 0;
-    *height = sized   ? in->view->height
-              : image ? (double)image->as.image.height
-                      : size_of(record, "height");
-    *width = sized   ? in->view->width
-             : image ? (double)image->as.image.width
-                     : size_of(record, "width");
-    if (*height > 0 && *width > 0)
-        return tsr_view_crop(in->view, (size_t)*height, (size_t)*width, crop);
-    *height = *width = 1;
-    *crop = (tsr_crop){.height = 1, .width = 1, .flip = in->view ? in->view->crop.flip : 0};
-    return TSR_OK;
 }
 
 static int by_score(const void *a, const void *b)
@@ -165,18 +138,17 @@ static tsr_status gather(const tsr_tokenizer *t, const tsr_inputs *in, boxes *ou
 {
     const settings *s = tsr_seq_of(t)->own;
     const tsr_media *m;
-    tsr_crop crop;
-    double height, width;
+    tsr_place place;
     TSR_TRY(tsr_inputs_need(t, in, TSR_MEDIA_RECORD, &m));
     const json_t *list = json_object_get(m->as.record, "instances");
     if (!json_is_array(list) || json_array_size(list) > MAX_BOXES)
         TSR_FAIL(TSR_EFORMAT, "%s: the record has no list \"instances\" of at most %d",
                  t->space.modality, MAX_BOXES);
-    TSR_TRY(find_crop(in, m->as.record, &crop, &height, &width));
+    TSR_TRY(tsr_place_find(in, m->as.record, &place));
     for (size_t i = 0; i < json_array_size(list); i++) {
         box b;
         TSR_TRY(read_box(t, json_array_get(list, i), i, &b));
-        if (b.score < s->min_score || !cut(&b, &crop, height, width))
+        if (b.score < s->min_score || !cut(&b, &place))
             continue;
         TSR_TRY(tsr_room(&out->list, out->count, &out->cap, sizeof *out->list));
         out->list[out->count++] = b;

@@ -2,11 +2,13 @@
  * Vectors (global features of a picture, poses): an MLP and product codes, one token a codebook. */
 #include "base/mem.h"
 #include "tokenizers/grid.h"
+#include "tokenizers/seqwords.h"
 
 #include <math.h>
 #include <string.h>
 
 #define MAX_VALUES 65536
+#define N_POSE     207 /* 23 joints, 3 x 3 */
 
 typedef struct vector {
     json_t *settings; /* kept in the file's metadata key "tessera" */
@@ -192,10 +194,26 @@ static void work_destroy(tsr_tokenizer_work *w)
     tsr_free(k);
 }
 
+/* 4M's human poses: body_pose of the first person of a record, zeros for nobody. */
+static tsr_status prepare_pose(const tsr_tokenizer *t, const json_t *record, float *x)
+{
+    const json_t *all = json_object_get(json_object_get(record, "pred_smpl_params"), "body_pose");
+    double v[N_POSE] = {0};
+    if (((const vector *)t->state)->values != N_POSE)
+        TSR_FAIL(TSR_EARG, "modality %s: only poses are read from records", t->space.modality);
+    if (json_array_size(all) > 0 && !tsr_json_numbers(json_array_get(all, 0), v, N_POSE))
+        TSR_FAIL(TSR_EFORMAT, "body_pose of the first person is not %d numbers", N_POSE);
+    for (size_t i = 0; i < N_POSE; i++)
+        x[i] = (float)v[i];
+    return TSR_OK;
+}
+
 static tsr_status prepare(const tsr_tokenizer *t, const tsr_inputs *in, float *x)
 {
     const vector *v = t->state;
-    const tsr_media *m;
+    const tsr_media *m = tsr_inputs_find(in, TSR_MEDIA_RECORD);
+    if (m)
+        return prepare_pose(t, m->as.record, x);
     TSR_TRY(tsr_inputs_need(t, in, TSR_MEDIA_VECTOR, &m));
     if (m->as.vector.count != v->values)
         TSR_FAIL(TSR_EFORMAT, "%zu numbers, this tokenizer reads vectors of %zu",

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const common_keys[] = {"kind", "modality", "vocabulary", "text", "text_hash"};
+static const char *const common_keys[] = {"kind",      "modality", "vocabulary", "text",
+                                          "text_hash", "codes_hash"};
 
 #define N_COMMON (sizeof common_keys / sizeof common_keys[0])
 
@@ -62,8 +63,7 @@ static tsr_status check_section(const json_t *config, const char *origin, const 
     return tsr_seq_check_keys(config, origin, all, n);
 }
 
-/* Where a vocabulary named in `file` is; release with tsr_free. */
-static tsr_status find_text(const char *name, const char *file, char **out)
+tsr_status tsr_seq_find(const char *name, const char *file, char **out)
 {
     char *folder = NULL, *path = NULL;
     tsr_status st = TSR_OK;
@@ -134,7 +134,7 @@ tsr_status tsr_seq_init(tsr_tokenizer *t, const json_t *config, const char *orig
     TSR_TRY(check_section(config, origin, keys, n_keys));
     TSR_TRY(tsr_kind_name_space(t, config, origin, "text"));
     TSR_TRY(tsr_json_string(config, "text", origin, &name));
-    TSR_TRY(find_text(name, file, &path));
+    TSR_TRY(tsr_seq_find(name, file, &path));
     st = tsr_text_open(path, &text);
     if (st != TSR_OK) {
         st = tsr_context(st, "%s: text vocabulary", origin);
@@ -161,6 +161,10 @@ tsr_status tsr_seq_seal(tsr_tokenizer *t, json_t *settings)
     tsr_digest_text(tsr_text_digest(s->text), hash);
     TSR_GO(tsr_str_addf(&all, "%s %s ", t->kind->name, hash));
     TSR_GO(tsr_str_add(&all, text));
+    if (s->codes) {
+        tsr_digest_text(tsr_tokenizer_space(s->codes)->tokenizer, hash);
+        TSR_GO(tsr_str_addf(&all, " %s", hash));
+    }
     t->space.tokenizer = tsr_hash(all.s, all.len);
 out:
     tsr_str_clear(&all);
@@ -168,17 +172,17 @@ out:
     return st;
 }
 
-/* The vocabulary's path as it should stand in `file`: only its name when both share a folder, else
+/* A file's path as it should stand in `file`: only its name when both share a folder, else
  * as it was opened (made absolute, because the working folder may be another one later). */
-static tsr_status text_reference(const char *text_path, const char *file, char **out)
+static tsr_status reference_to(const char *own_path, const char *file, char **out)
 {
-    const char *name = tsr_path_name(text_path);
-    size_t a = (size_t)(name - text_path), b = (size_t)(tsr_path_name(file) - file);
-    if (a == b && memcmp(text_path, file, a) == 0)
+    const char *name = tsr_path_name(own_path);
+    size_t a = (size_t)(name - own_path), b = (size_t)(tsr_path_name(file) - file);
+    if (a == b && memcmp(own_path, file, a) == 0)
         return tsr_strdup(out, name);
-    char *real = realpath(text_path, NULL);
+    char *real = realpath(own_path, NULL);
     if (!real)
-        return tsr_strdup(out, text_path);
+        return tsr_strdup(out, own_path);
     tsr_status st = tsr_strdup(out, real);
     free(real);
     return st;
@@ -188,22 +192,29 @@ tsr_status tsr_seq_write(const tsr_tokenizer *t, const char *path)
 {
     const tsr_seq *s = tsr_seq_of(t);
     json_t *value = json_object();
-    char hash[TSR_DIGEST_CHARS], *reference = NULL;
+    char hash[TSR_DIGEST_CHARS], *reference = NULL, *codes = NULL;
     tsr_status st = TSR_OK;
     if (!value)
         TSR_FAIL(TSR_ENOMEM, "no memory to write %s", path);
     tsr_digest_text(tsr_text_digest(s->text), hash);
-    TSR_GO(text_reference(s->text_path, path, &reference));
+    TSR_GO(reference_to(s->text_path, path, &reference));
     TSR_GO(tsr_json_set(value, "kind", json_string(t->kind->name)));
     TSR_GO(tsr_json_set(value, "modality", json_string(t->space.modality)));
     TSR_GO(tsr_json_set(value, "vocabulary", json_string(t->space.vocabulary)));
     TSR_GO(tsr_json_set(value, "text", json_string(reference)));
     TSR_GO(tsr_json_set(value, "text_hash", json_string(hash)));
+    if (s->codes) {
+        tsr_digest_text(tsr_tokenizer_space(s->codes)->tokenizer, hash);
+        TSR_GO(reference_to(s->codes_path, path, &codes));
+        TSR_GO(tsr_json_set(value, "codes", json_string(codes)));
+        TSR_GO(tsr_json_set(value, "codes_hash", json_string(hash)));
+    }
     if (json_object_update(value, s->settings) != 0)
         TSR_GOFAIL(TSR_ENOMEM, "no memory to write %s", path);
     TSR_GO(tsr_json_write(path, value, 2));
 out:
     tsr_free(reference);
+    tsr_free(codes);
     json_decref(value);
     return st;
 }
@@ -215,6 +226,8 @@ void tsr_seq_destroy(tsr_tokenizer *t)
         return;
     tsr_text_destroy(s->text);
     tsr_free(s->text_path);
+    tsr_tokenizer_destroy(s->codes);
+    tsr_free(s->codes_path);
     json_decref(s->settings);
     if (s->own_destroy)
         s->own_destroy(s->own);
@@ -230,6 +243,8 @@ tsr_status tsr_seq_describe(const tsr_tokenizer *t, json_t *into)
     TSR_TRY(tsr_json_set(into, "text", json_string(s->text_path)));
     TSR_TRY(tsr_json_set(into, "text_hash", json_string(hash)));
     TSR_TRY(tsr_json_set(into, "end_token", json_integer(s->eos)));
+    if (s->codes)
+        TSR_TRY(tsr_json_set(into, "codes", json_string(s->codes_path)));
     TSR_TRY(tsr_json_set(into, "encoder", json_true()));
     TSR_TRY(tsr_json_set(into, "decoder", json_true()));
     return tsr_json_set(into, "settings", json_deep_copy(s->settings));

@@ -12,6 +12,8 @@
 typedef struct tsr_seq {
     tsr_text *text;
     char *text_path;  /* as it was opened */
+    tsr_tokenizer *codes; /* makes the codes of poses and masks (seqwords.h), or NULL */
+    char *codes_path;
     json_t *settings; /* everything that decides tokens, defaults filled in; no paths */
     uint32_t eos;
     void *own;        /* the kind's parsed settings, released by own_destroy */
@@ -34,11 +36,16 @@ TSR_USE tsr_status tsr_seq_init(tsr_tokenizer *t, const json_t *config, const ch
 /* The same around a vocabulary that is open already (taken). */
 TSR_USE tsr_status tsr_seq_init_text(tsr_tokenizer *t, tsr_text *text, const char *path);
 
+/* Where a file named in `file` is: relative to its folder, else beside it; `file` NULL: to the working
+ * folder. Release with tsr_free. */
+TSR_USE tsr_status tsr_seq_find(const char *name, const char *file, char **out);
+
 /* End: takes the settings and computes the tokenizer's hash from kind, settings, vocabulary. */
 TSR_USE tsr_status tsr_seq_seal(tsr_tokenizer *t, json_t *settings);
 
 /* kind.h's write, destroy and the common part of describe. The file is JSON: the settings, and the
- * vocabulary's path (relative when it lies beside the file) with its hash. */
+ * paths of the vocabulary and of the tokenizer of codes (relative when they lie beside the file) with
+ * their hashes. */
 TSR_USE tsr_status tsr_seq_write(const tsr_tokenizer *t, const char *path);
 void tsr_seq_destroy(tsr_tokenizer *t);
 TSR_USE tsr_status tsr_seq_describe(const tsr_tokenizer *t, json_t *into);

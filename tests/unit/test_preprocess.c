@@ -192,6 +192,220 @@ static void boxes_are_the_published_string(void **state)
     tsr_tokenizer_destroy(t);
 }
 
+/* The reference draws the order of the four groups anew each time; its string has them in another. */
+static void poses_are_the_published_string(void **state)
+{
+    (void)state;
+    tsr_tokenizer *t = sequence("\"kind\":\"poses\"");
+    const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640};
+    const char *published =
+        json_string_value(value("human_pose", "out (order of the 4 groups is random)"));
+    const char *shape = strstr(published, "shape"), *camera = strstr(published, "camera");
+    char *want, *got = encode_text(t, value("human_pose", "in"), &view);
+    assert_ok(tsr_format(&want, "%.*s%.*s %.*s [EOS]", (int)(shape - published), published,
+                         (int)(strlen(camera) - 1), camera, (int)(camera - shape - 1), shape));
+    assert_string_equal(got, want);
+    print_message("poses: the same string but for the order of groups\n");
+    tsr_free(got);
+    tsr_free(want);
+    tsr_tokenizer_destroy(t);
+}
+
+/* Decoded, the words are heard again as they were. */
+static void assert_heard(const tsr_tokenizer *t, const char *words)
+{
+    tsr_tokens ids = {0};
+    tsr_media m = {0};
+    char *want, *got;
+    assert_ok(tsr_text_encode(text, words, strlen(words), &ids));
+    assert_ok(tsr_tokenizer_decode(t, NULL, &ids, &m));
+    assert_ok(tsr_format(&want, "%s [EOS]", words));
+    tsr_tokenizer_work *w;
+    tsr_tokens again = {0};
+    assert_ok(tsr_tokenizer_work_create(t, &w));
+    const tsr_view whole = {{0, 0, 224, 224, 0}, 224, 224};
+    const tsr_inputs seen = {.media = {&m}, .count = 1, .view = &whole};
+    assert_ok(tsr_tokenizer_encode(t, w, &seen, &again));
+    assert_ok(tsr_text_decode(text, again.ids, again.count, &got, NULL));
+    assert_string_equal(got, want);
+    tsr_tokenizer_work_destroy(w);
+    tsr_tokens_clear(&ids);
+    tsr_tokens_clear(&again);
+    tsr_media_clear(&m);
+    tsr_free(want);
+    tsr_free(got);
+}
+
+#define PERSON                                                                                     \
+    "human v0=208 v1=0 v2=624 v3=999 pose v0=5 v0=511 v1=0 v1=511 v0=7 v0=8 v0=9 v0=10 global "    \
+    "v0=999 v0=500 v0=500 v0=0 v0=1 v0=2 v0=500 v0=998 v0=0 camera v0=95 v0=0 v0=999 shape "       \
+    "v0=500 v0=666 v0=333 v0=999 v0=0 v0=583 v0=541 v0=516 v0=483 v0=832"
+
+static void poses_go_both_ways(void **state)
+{
+    (void)state;
+    tsr_tokenizer *t = sequence("\"kind\":\"poses\"");
+    const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640}, far_off = {{0, 320, 40, 40, 0}, 480, 640};
+    assert_heard(t, PERSON);
+    assert_heard(t, PERSON " " PERSON);
+    assert_heard(t, "none");
+    json_t *none = json_string("none"), *empty = json_object(), *list = json_array();
+    assert_text(t, empty, &view, none);
+    assert_text(t, empty, NULL, none);
+    assert_text(t, list, NULL, none);
+    assert_text(t, value("human_pose", "in"), &far_off, none);
+    json_decref(none);
+    json_decref(empty);
+    json_decref(list);
+    /* what is not complete is left out */
+    tsr_tokens ids = {0};
+    tsr_media m = {0};
+    static const char broken[] = "human v0=1 v1=2 v2=3 pose v0=1 " PERSON " human v0=1 v1=2 v2=3 v3=4 pose "
+                                 "v0=1 v0=600";
+    assert_ok(tsr_text_encode(text, broken, sizeof broken - 1, &ids));
+    assert_ok(tsr_tokenizer_decode(t, NULL, &ids, &m));
+    assert_int_equal(json_array_size(json_object_get(m.as.record, "bbox_xyxy")), 1);
+    tsr_tokens_clear(&ids);
+    tsr_media_clear(&m);
+    tsr_tokenizer_destroy(t);
+}
+
+/* Beyond the range: the nearest value, or as published the words that come of it. */
+static void poses_beyond_their_range(void **state)
+{
+    (void)state;
+    const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640};
+    json_t *record = json_deep_copy(value("human_pose", "in"));
+    json_t *betas = json_array_get(json_object_get(json_object_get(record, "pred_smpl_params"), "betas"), 0);
+    json_array_set_new(betas, 0, json_real(3.5));
+    json_array_set_new(betas, 1, json_real(-3.5));
+    for (int clip = 0; clip < 2; clip++) {
+        tsr_tokenizer *t = sequence(clip ? "\"kind\":\"poses\"" : "\"kind\":\"poses\",\"clip\":false");
+        char *got = encode_text(t, record, &view);
+        assert_true((strstr(got, "shape v0=999 v0=0 v0=333") != NULL) == clip);
+        tsr_free(got);
+        tsr_tokenizer_destroy(t);
+    }
+    json_decref(record);
+}
+
+static void poses_in_drawn_order(void **state)
+{
+    (void)state;
+    const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640};
+    char *seen[6];
+    size_t others = 0;
+    for (size_t i = 0; i < 6; i++) {
+        char *members;
+        assert_ok(tsr_format(&members, "\"kind\":\"poses\",\"order\":\"shuffle\",\"seed\":%zu", i));
+        tsr_tokenizer *t = sequence(members);
+        seen[i] = encode_text(t, value("human_pose", "in"), &view);
+        char *again = encode_text(t, value("human_pose", "in"), &view);
+        assert_string_equal(seen[i], again);
+        assert_int_equal(strlen(seen[i]), strlen(seen[0]));
+        others += strcmp(seen[i], seen[0]) != 0;
+        tsr_free(again);
+        tsr_free(members);
+        tsr_tokenizer_destroy(t);
+    }
+    for (size_t i = 0; i < 6; i++)
+        tsr_free(seen[i]);
+    assert_true(others > 1);
+}
+
+static void wrong_poses_are_refused(void **state)
+{
+    (void)state;
+    static const char *const gone[] = {"bbox_xyxy", "pred_cam", "pose_tokenized", "pred_smpl_params"};
+    const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640};
+    tsr_tokenizer *t = sequence("\"kind\":\"poses\"");
+    tsr_tokenizer_work *w;
+    tsr_tokens ids = {0};
+    tsr_media m = {.kind = TSR_MEDIA_RECORD};
+    tsr_inputs in = {.media = {&m}, .count = 1, .view = &view};
+    assert_ok(tsr_tokenizer_work_create(t, &w));
+    for (size_t i = 0; i < 4; i++) {
+        m.as.record = json_deep_copy(value("human_pose", "in"));
+        json_object_del(m.as.record, gone[i]);
+        assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(t, w, &in, &ids));
+        json_decref(m.as.record);
+    }
+    m.as.record = json_deep_copy(value("human_pose", "in"));
+    in.view = NULL; /* no size */
+    assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(t, w, &in, &ids));
+    in.view = &view;
+    json_t *codes = json_array_get(json_object_get(m.as.record, "pose_tokenized"), 0);
+    json_array_set_new(codes, 3, json_integer(1024));
+    assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(t, w, &in, &ids));
+    json_array_set_new(codes, 3, json_real(1.5));
+    assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(t, w, &in, &ids));
+    json_array_clear(codes);
+    assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(t, w, &in, &ids));
+    json_decref(m.as.record);
+    tsr_tokenizer_work_destroy(w);
+    tsr_tokenizer_destroy(t);
+}
+
+/* Codes of a record without any: those of the tokenizer for joints, which reads the same record. */
+static void poses_get_codes_from_joints(void **state)
+{
+    (void)state;
+    const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640};
+    char *path, *members, *got, words[128] = "pose";
+    tsr_tokenizer *joints, *t;
+    tsr_tokenizer_work *w;
+    tsr_tokens ids = {0};
+    json_t *config = parse("{\"kind\":\"vector\",\"modality\":\"human_poses\",\"values\":207,\"model\":{"
+                           "\"enc_type\":\"BottleneckMLP/B_1-Wi_32\",\"dec_type\":"
+                           "\"BottleneckMLP/B_1-Wi_32\",\"latent_dim\":16,\"num_codebooks\":8,"
+                           "\"codebook_size\":1024}}");
+    assert_ok(tsr_trainable_create(config, "test", 7, &joints));
+    json_decref(config);
+    assert_ok(tsr_format(&path, "%s/test_preprocess_joints.safetensors", build_folder()));
+    assert_ok(tsr_tokenizer_write(joints, path));
+    assert_ok(tsr_format(&members, "\"kind\":\"poses\",\"codes\":\"%s\"", path));
+    t = sequence(members);
+    json_t *record = json_deep_copy(value("human_pose", "in"));
+    json_object_del(record, "pose_tokenized");
+    tsr_media m = {.kind = TSR_MEDIA_RECORD, .as.record = record};
+    const tsr_inputs in = {.media = {&m}, .count = 1};
+    assert_ok(tsr_tokenizer_work_create(joints, &w));
+    assert_ok(tsr_tokenizer_encode(joints, w, &in, &ids));
+    tsr_tokenizer_work_destroy(w);
+    assert_int_equal(ids.count, 8);
+    for (size_t i = 0, n = 4; i < 8; i++)
+        n += (size_t)snprintf(words + n, sizeof words - n, " v%d=%u", ids.ids[i] >= 512, ids.ids[i] % 512);
+    got = encode_text(t, record, &view);
+    assert_non_null(strstr(got, words));
+    tsr_free(got);
+    /* a file of it finds both again, and knows another tokenizer of joints */
+    char *file;
+    tsr_tokenizer *back;
+    assert_ok(tsr_format(&file, "%s/test_preprocess_poses.json", build_folder()));
+    assert_ok(tsr_tokenizer_write(t, file));
+    assert_ok(tsr_tokenizer_open(file, NULL, &back));
+    assert_memory_equal(&tsr_tokenizer_space(back)->tokenizer, &tsr_tokenizer_space(t)->tokenizer,
+                        sizeof(tsr_digest));
+    tsr_tokenizer_destroy(back);
+    config = parse("{\"kind\":\"vector\",\"modality\":\"human_poses\",\"values\":6,\"model\":{"
+                   "\"enc_type\":\"BottleneckMLP/B_1-Wi_32\",\"dec_type\":"
+                   "\"BottleneckMLP/B_1-Wi_32\",\"latent_dim\":16,\"num_codebooks\":8,"
+                   "\"codebook_size\":1024}}");
+    tsr_tokenizer *other;
+    assert_ok(tsr_trainable_create(config, "test", 8, &other));
+    json_decref(config);
+    assert_ok(tsr_tokenizer_write(other, path));
+    assert_fails(TSR_EMISMATCH, tsr_tokenizer_open(file, NULL, &back));
+    tsr_tokens_clear(&ids);
+    tsr_free(path);
+    tsr_free(file);
+    tsr_free(members);
+    json_decref(record);
+    tsr_tokenizer_destroy(t);
+    tsr_tokenizer_destroy(joints);
+    tsr_tokenizer_destroy(other);
+}
+
 /* ---- pictures ---------------------------------------------------------------------------------*/
 
 #define MODEL                                                                                      \
@@ -409,6 +623,12 @@ int main(void)
         cmocka_unit_test(metadata_is_the_published_string),
         cmocka_unit_test(metadata_bins_have_the_published_edges),
         cmocka_unit_test(boxes_are_the_published_string),
+        cmocka_unit_test(poses_are_the_published_string),
+        cmocka_unit_test(poses_go_both_ways),
+        cmocka_unit_test(poses_beyond_their_range),
+        cmocka_unit_test(poses_in_drawn_order),
+        cmocka_unit_test(wrong_poses_are_refused),
+        cmocka_unit_test(poses_get_codes_from_joints),
         cmocka_unit_test(depth_is_standardised_as_published),
         cmocka_unit_test(depth_follows_the_chosen_pillow),
         cmocka_unit_test(normals_are_mirrored_as_published),
