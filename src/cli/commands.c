@@ -18,6 +18,7 @@ const tsr_command *const tsr_commands[] = {
     &tsr_cmd_train,
     &tsr_cmd_eval,
     &tsr_cmd_verify,
+    &tsr_cmd_export,
     &tsr_cmd_generate,
     &tsr_cmd_inspect,
     &tsr_cmd_report,

@@ -10,6 +10,7 @@ extern const tsr_command tsr_cmd_bench;
 extern const tsr_command tsr_cmd_decode;
 extern const tsr_command tsr_cmd_encode;
 extern const tsr_command tsr_cmd_eval;
+extern const tsr_command tsr_cmd_export;
 extern const tsr_command tsr_cmd_generate;
 extern const tsr_command tsr_cmd_help;
 extern const tsr_command tsr_cmd_info;

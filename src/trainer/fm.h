@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "nn/params.h"
+#include "nn/publish.h"
 #include "nn/safetensors.h"
 #include "trainer/modality.h"
 
@@ -68,6 +69,14 @@ TSR_USE tsr_status tsr_fm_open(const char *path, tsr_fm **out);
  * Errors: TSR_EARG, TSR_EIO, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_fm_write(const tsr_fm *m, const char *path, int averaged,
                                 const json_t *extra);
+
+/* The model file `path` as ml-4m loads it: every tensor under every name, its options and no others in
+ * the metadata, into the file `out` by rename. Modalities are called as `names` says. p gets what
+ * ml-4m has to be told, or why it cannot be; with reasons, or out NULL, nothing is written.
+ * Values and their types stay as they are.
+ * Errors   those of opening and writing. */
+TSR_USE tsr_status tsr_fm_publish(const char *path, const tsr_renames *names, tsr_publish *p,
+                                  const char *out);
 
 /* Borrowed until destroy. */
 const tsr_fm_config *tsr_fm_get_config(const tsr_fm *m);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Inside of the masked model, shared by fm.c, fmparams.c, fmfile.c, fmpublished.c and
- * fmdescribe.c only. */
+ * Inside of the masked model, shared by fm.c, fmparams.c, fmfile.c, fmpublish.c,
+ * fmpublished.c and fmdescribe.c only. */
 #ifndef TSR_TRAINER_FM_PRIV_H
 #define TSR_TRAINER_FM_PRIV_H
 
@@ -44,6 +44,9 @@ TSR_USE tsr_status tsr_fm_make_tensors(tsr_fm *m, const tsr_fm_fill *how);
  * its tensors, into m->config.mods; names of those that are not handled into m->left_out.
  * Errors   TSR_EFORMAT, TSR_EUNSUPPORTED, TSR_ELIMIT. */
 TSR_USE tsr_status tsr_fm_published_mods(const tsr_safetensors *f, const json_t *config, tsr_fm *m);
+
+/* The options of the reference for a configuration, with their types, into an object. TSR_ENOMEM. */
+TSR_USE tsr_status tsr_fm_options(const tsr_fm_config *c, json_t *into);
 
 /* 1 for products inside the blocks of encoder and decoder (and their biases). */
 int tsr_fm_is_block(const char *name);

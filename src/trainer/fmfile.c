@@ -51,7 +51,7 @@ static tsr_status add_names(const tsr_mods *mods, int output, const char *key, j
     return TSR_OK;
 }
 
-static tsr_status options_to_json(const tsr_fm_config *c, json_t *into)
+tsr_status tsr_fm_options(const tsr_fm_config *c, json_t *into)
 {
     for (size_t i = 0; i < OPTIONS; i++) {
         const void *at = (const char *)c + options[i].offset;
@@ -95,7 +95,7 @@ static tsr_status metadata_of(const tsr_fm *m, const json_t *extra, json_t **out
     tsr_status st;
     char *text = NULL;
     json_t *config = json_object(), *all = NULL;
-    TSR_GO(options_to_json(&m->config, config));
+    TSR_GO(tsr_fm_options(&m->config, config));
     TSR_GO(tsr_metatext_write_all(config, &all));
     TSR_GO(own_to_text(m, extra, &text));
     TSR_GO(tsr_json_set(all, OWN_KEY, json_string(text)));

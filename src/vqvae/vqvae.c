@@ -467,17 +467,23 @@ static tsr_status write_tensors(const tsr_vqvae *m, const char *path, unsigned f
     return st;
 }
 
+tsr_status tsr_vqvae_write_as(const tsr_vqvae *m, const char *path, unsigned flags,
+                              const json_t *metadata)
+{
+    if (!(flags & TSR_VQVAE_ENCODER_ONLY))
+        TSR_TRY(tsr_vqvae_complete(m));
+    return write_tensors(m, path, flags, metadata);
+}
+
 tsr_status tsr_vqvae_write(const tsr_vqvae *m, const char *path, unsigned flags,
                            const json_t *extra)
 {
     tsr_status st = TSR_OK;
     json_t *metadata = NULL;
-    if (!(flags & TSR_VQVAE_ENCODER_ONLY))
-        TSR_GO(tsr_vqvae_complete(m));
     TSR_GO(tsr_vqvae_config_to_metadata(&m->config, &metadata));
     if (extra && json_object_update(metadata, (json_t *)extra) != 0)
         TSR_GOFAIL(TSR_EARG, "%s: further metadata must be an object", path);
-    TSR_GO(write_tensors(m, path, flags, metadata));
+    TSR_GO(tsr_vqvae_write_as(m, path, flags, metadata));
 out:
     json_decref(metadata);
     return st;

@@ -21,6 +21,7 @@
 #include "base/status.h"
 #include "nn/graph.h"
 #include "nn/params.h"
+#include "nn/publish.h"
 #include "vqvae/vqvae_config.h"
 
 #include <stddef.h>
@@ -50,6 +51,15 @@ TSR_USE tsr_status tsr_vqvae_open(const char *path, unsigned flags, tsr_vqvae **
  * settings where keys agree. The same model gives the same bytes. */
 TSR_USE tsr_status tsr_vqvae_write(const tsr_vqvae *m, const char *path, unsigned flags,
                                    const json_t *extra);
+/* The same with metadata given as they shall be, such as those of tsr_vqvae_publish(). */
+TSR_USE tsr_status tsr_vqvae_write_as(const tsr_vqvae *m, const char *path, unsigned flags,
+                                      const json_t *metadata);
+
+/* What ml-4m has to be told to load this model from a file: into p, and all metadata of that file.
+ * Strings of the file opened stay, ours included: ml-4m passes over what it does not know.
+ * *metadata is set also when there are reasons against it (json_decref).
+ * Errors   TSR_ENOMEM. */
+TSR_USE tsr_status tsr_vqvae_publish(const tsr_vqvae *m, tsr_publish *p, json_t **metadata);
 void tsr_vqvae_destroy(tsr_vqvae *m);
 
 /* What the model is; sizes as found in the tensors. Borrowed. */
