@@ -25,13 +25,15 @@ tsr_status tsr_grid_precision(const tsr_settings *s, tsr_precision *out)
     return TSR_OK;
 }
 
-tsr_status tsr_grid_settings(const tsr_tokenizer *t, json_t **out)
+tsr_status tsr_grid_start(tsr_tokenizer *t, size_t bytes)
 {
-    json_t *kept = json_pack("{ssssss}", "kind", t->kind->name, "modality", t->space.modality,
-                             "vocabulary", t->space.vocabulary);
-    if (!kept)
+    tsr_grid_net *net;
+    TSR_TRY(tsr_alloc(&net, 1, bytes));
+    t->state = net; /* tsr_grid_destroy() takes it from here, half-built or not */
+    net->settings = json_pack("{ssssss}", "kind", t->kind->name, "modality", t->space.modality,
+                              "vocabulary", t->space.vocabulary);
+    if (!net->settings)
         TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's settings");
-    *out = kept;
     return TSR_OK;
 }
 
@@ -45,7 +47,7 @@ static tsr_status configure(tsr_grid *g, const tsr_settings *s, size_t side)
     g->width = size[1];
     TSR_TRY(tsr_setting_filter(s, "resize", nearest ? TSR_FILTER_NEAREST : TSR_FILTER_BICUBIC,
                                &g->filter));
-    TSR_TRY(tsr_grid_precision(s, &g->precision));
+    TSR_TRY(tsr_grid_precision(s, &g->net.precision));
     TSR_TRY(tsr_setting_background(s, &g->background));
     TSR_TRY(tsr_derive_read(s, &g->derive));
     return g->rules->configure(g, s);
@@ -53,11 +55,9 @@ static tsr_status configure(tsr_grid *g, const tsr_settings *s, size_t side)
 
 static tsr_status start(tsr_tokenizer *t, tsr_grid **out)
 {
-    tsr_grid *g;
-    TSR_TRY(tsr_alloc(&g, 1, sizeof *g));
-    t->state = g; /* destroy() takes it from here, half-built or not */
+    TSR_TRY(tsr_grid_start(t, sizeof **out));
+    tsr_grid *g = t->state;
     g->rules = t->kind->rules;
-    TSR_TRY(tsr_grid_settings(t, &g->settings));
     *out = g;
     return TSR_OK;
 }
@@ -65,14 +65,15 @@ static tsr_status start(tsr_tokenizer *t, tsr_grid **out)
 /* The model is there: its place in the vocabulary, and a check that it fits the settings. */
 static tsr_status complete(tsr_tokenizer *t, tsr_grid *g, const char *origin)
 {
-    const tsr_vqvae_info *info = tsr_vqvae_info_of(g->model);
+    const tsr_vqvae_info *info = tsr_vqvae_info_of(g->net.model);
     size_t in = info->labels ? 1 : info->in_channels;
     if (info->is_vector || in != g->channels || info->labels != g->classes)
         TSR_FAIL(TSR_EMISMATCH,
                  "%s: a network of %zu planes and %zu classes for a kind \"%s\" of %zu and %zu",
                  origin, info->in_channels, info->labels, t->kind->name, g->channels, g->classes);
-    TSR_TRY(tsr_vqvae_plan_create(g->model, g->height, g->width, g->precision, &g->plan));
-    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(g->plan);
+    TSR_TRY(tsr_vqvae_plan_create(g->net.model, g->height, g->width, g->net.precision,
+                                  &g->net.plan));
+    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(g->net.plan);
     t->space.layout = TSR_LAYOUT_GRID;
     t->space.height = (uint32_t)sizes->grid_height;
     t->space.width = (uint32_t)sizes->grid_width;
@@ -108,11 +109,11 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
 {
     tsr_grid *g;
     TSR_TRY(start(t, &g));
-    tsr_settings s = {config, g->settings, origin};
+    tsr_settings s = {config, g->net.settings, origin};
     TSR_TRY(configure(g, &s, 128));
     TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys));
     const tsr_train_shape shape = {g->channels, g->height, g->width, g->classes, 0};
-    TSR_TRY(tsr_grid_model(config, origin, seed, &shape, &g->model));
+    TSR_TRY(tsr_grid_model(config, origin, seed, &shape, &g->net.model));
     return complete(t, g, origin);
 }
 
@@ -156,8 +157,10 @@ out:
     return st;
 }
 
-static tsr_status name_published(tsr_tokenizer *t, const tsr_kind_file *file)
+tsr_status tsr_grid_name(tsr_tokenizer *t, const tsr_kind_file *file)
 {
+    if (file->settings)
+        return tsr_kind_name_space(t, file->settings, file->path, NULL);
     json_t *named = json_pack("{ss}", "modality", file->hint ? file->hint : t->kind->name);
     if (!named)
         TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's name");
@@ -172,16 +175,13 @@ static tsr_status open_grid(tsr_tokenizer *t, const tsr_kind_file *file)
     tsr_vqvae *model = NULL;
     json_t *published = NULL;
     tsr_status st = TSR_OK;
-    if (file->settings)
-        TSR_TRY(tsr_kind_name_space(t, file->settings, file->path, NULL));
-    else
-        TSR_TRY(name_published(t, file));
+    TSR_TRY(tsr_grid_name(t, file));
     TSR_TRY(start(t, &g));
     TSR_GO(tsr_vqvae_open(file->path, 0, &model));
-    g->model = model;
+    g->net.model = model;
     if (!file->settings)
         TSR_GO(published_settings(t, tsr_vqvae_info_of(model), file->hint, &published));
-    tsr_settings s = {file->settings ? file->settings : published, g->settings, file->path};
+    tsr_settings s = {file->settings ? file->settings : published, g->net.settings, file->path};
     TSR_GO(configure(g, &s, tsr_vqvae_info_of(model)->height));
     TSR_GO(tsr_settings_check(&s, tsr_grid_recipe_keys)); /* of a later version, perhaps */
     TSR_GO(complete(t, g, file->path));
@@ -218,37 +218,32 @@ static int claims_label(const tsr_kind_file *file)
     return claims(file, "semseg");
 }
 
-tsr_status tsr_grid_write(const tsr_vqvae *model, const json_t *settings, const char *path)
+tsr_status tsr_grid_write(const tsr_tokenizer *t, const char *path)
 {
+    const tsr_grid_net *net = t->state;
     char *text = NULL;
     json_t *extra = json_object();
     tsr_status st = TSR_OK;
     if (!extra)
         TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's metadata");
-    TSR_GO(tsr_json_text(settings, 0, &text));
+    TSR_GO(tsr_json_text(net->settings, 0, &text));
     TSR_GO(tsr_json_set(extra, "tessera", json_string(text)));
-    TSR_GO(tsr_vqvae_write(model, path, 0, extra));
+    TSR_GO(tsr_vqvae_write(net->model, path, 0, extra));
 out:
     tsr_free(text);
     json_decref(extra);
     return st;
 }
 
-static tsr_status write_grid(const tsr_tokenizer *t, const char *path)
+void tsr_grid_destroy(tsr_tokenizer *t)
 {
-    const tsr_grid *g = t->state;
-    return tsr_grid_write(g->model, g->settings, path);
-}
-
-static void destroy(tsr_tokenizer *t)
-{
-    tsr_grid *g = t->state;
-    if (!g)
+    tsr_grid_net *net = t->state;
+    if (!net)
         return;
-    tsr_vqvae_plan_destroy(g->plan);
-    tsr_vqvae_destroy(g->model);
-    json_decref(g->settings);
-    tsr_free(g);
+    tsr_vqvae_plan_destroy(net->plan);
+    tsr_vqvae_destroy(net->model);
+    json_decref(net->settings);
+    tsr_free(net);
     t->state = NULL;
 }
 
@@ -265,11 +260,12 @@ static tsr_status describe_diffusion(const tsr_vqvae *model, json_t *into)
                   c->clip_sample || c->thresholding));
 }
 
-tsr_status tsr_grid_describe(const tsr_vqvae *model, const json_t *settings, const char *range,
-                             json_t *into)
+tsr_status tsr_grid_describe(const tsr_tokenizer *t, const char *range, json_t *into)
 {
-    const tsr_vqvae_info *info = tsr_vqvae_info_of(model);
-    json_t *copy = json_deep_copy(settings);
+    const tsr_grid_net *net = t->state;
+    const tsr_vqvae_info *info = tsr_vqvae_info_of(net->model);
+    TSR_TRY(tsr_json_set(into, "precision", json_string(tsr_precision_name(net->precision))));
+    json_t *copy = json_deep_copy(net->settings);
     json_object_del(copy, "kind");
     json_object_del(copy, "modality");
     json_object_del(copy, "vocabulary");
@@ -282,7 +278,7 @@ tsr_status tsr_grid_describe(const tsr_vqvae *model, const json_t *settings, con
     TSR_TRY(tsr_json_set(into, "decoder", json_boolean(info->has_decoder)));
     TSR_TRY(tsr_json_set(into, "decoder_kind", json_string(info->decoder)));
     if (info->steps)
-        TSR_TRY(describe_diffusion(model, into));
+        TSR_TRY(describe_diffusion(net->model, into));
     return tsr_json_set(into, "parameters", json_integer((json_int_t)info->values));
 }
 
@@ -293,8 +289,7 @@ static tsr_status describe(const tsr_tokenizer *t, json_t *into)
     TSR_TRY(tsr_json_set(into, "media", json_string("image")));
     TSR_TRY(tsr_json_set(into, "input", json_pack("[III]", planes, (json_int_t)g->height,
                                                   (json_int_t)g->width)));
-    TSR_TRY(tsr_json_set(into, "precision", json_string(tsr_precision_name(g->precision))));
-    return tsr_grid_describe(g->model, g->settings, g->rules->range, into);
+    return tsr_grid_describe(t, g->rules->range, into);
 }
 
 /* ---- work -------------------------------------------------------------------------------------*/
@@ -309,12 +304,12 @@ typedef struct grid_work {
 static tsr_status work_create(const tsr_tokenizer *t, tsr_tokenizer_work *w)
 {
     const tsr_grid *g = t->state;
-    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(g->plan);
+    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(g->net.plan);
     size_t pixels = g->height * g->width;
     grid_work *k;
     TSR_TRY(tsr_alloc(&k, 1, sizeof *k));
     w->state = k;
-    TSR_TRY(tsr_vqvae_work_create(g->plan, &k->net));
+    TSR_TRY(tsr_vqvae_work_create(g->net.plan, &k->net));
     TSR_TRY(tsr_alloc(&k->x, g->channels * pixels, sizeof *k->x));
     TSR_TRY(tsr_alloc(&k->y, sizes->output, sizeof *k->y));
     TSR_TRY(tsr_alloc(&k->valid, pixels, 1));
@@ -383,7 +378,7 @@ static tsr_status decode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
     const tsr_grid *g = t->state;
     grid_work *k = w->state;
     size_t places = (size_t)t->space.height * t->space.width, heads = t->space.levels;
-    if (!tsr_vqvae_info_of(g->model)->has_decoder)
+    if (!tsr_vqvae_info_of(g->net.model)->has_decoder)
         TSR_FAIL(TSR_EUNSUPPORTED, "modality %s: its tokenizer's file has no decoder",
                  t->space.modality);
     for (size_t p = 0; p < places; p++)
@@ -417,12 +412,12 @@ static void train_shape(const tsr_tokenizer *t, tsr_train_shape *out)
 {
     const tsr_grid *g = t->state;
     *out = (tsr_train_shape){g->channels, g->height, g->width, g->classes,
-                             tsr_vqvae_info_of(g->model)->patch};
+                             tsr_vqvae_info_of(g->net.model)->patch};
 }
 
-static tsr_vqvae *train_model(tsr_tokenizer *t)
+tsr_vqvae *tsr_grid_model_of(tsr_tokenizer *t)
 {
-    return ((tsr_grid *)t->state)->model;
+    return ((tsr_grid_net *)t->state)->model;
 }
 
 static tsr_vq_loss train_loss(const tsr_tokenizer *t)
@@ -456,7 +451,7 @@ static tsr_status train_finish(const tsr_tokenizer *t, const float *y, size_t it
 static const tsr_trainable train = {
     .create = create,
     .shape = train_shape,
-    .model = train_model,
+    .model = tsr_grid_model_of,
     .loss = train_loss,
     .items = train_items,
     .prepare = train_prepare,
@@ -466,7 +461,7 @@ static const tsr_trainable train = {
 #define GRID_KIND(name_, summary_, claims_, rules_)                                                \
     {                                                                                              \
         .name = name_, .summary = summary_, .claims = claims_, .open = open_grid,                  \
-        .write = write_grid, .destroy = destroy, .describe = describe,                             \
+        .write = tsr_grid_write, .destroy = tsr_grid_destroy, .describe = describe,                \
         .work_create = work_create, .work_destroy = work_destroy, .encode = encode,                \
         .decode_with = decode, .target = target, .quality = quality, .train = &train, .rules = rules_,  \
     }

@@ -38,12 +38,17 @@ typedef struct tsr_grid_rules {
                           json_t *into);
 } tsr_grid_rules;
 
-struct tsr_grid {
-    const tsr_grid_rules *rules;
+/* What every tokenizer with a network has: the first member of its state. */
+typedef struct tsr_grid_net {
     json_t *settings; /* kept in the file's metadata key "tessera" */
     tsr_vqvae *model;
     tsr_vqvae_plan *plan;
     tsr_precision precision;
+} tsr_grid_net;
+
+struct tsr_grid {
+    tsr_grid_net net;
+    const tsr_grid_rules *rules;
     size_t channels, height, width; /* of prepared planes */
     size_t classes;                 /* label maps: logits per pixel; else 0 */
     tsr_filter filter;
@@ -79,14 +84,20 @@ TSR_USE tsr_status tsr_grid_precision(const tsr_settings *s, tsr_precision *out)
 TSR_USE tsr_status tsr_grid_model(const json_t *config, const char *origin, uint64_t seed,
                                   const tsr_train_shape *shape, tsr_vqvae **out);
 
-/* Write a network tokenizer: the model, and the settings as metadata key "tessera". */
-TSR_USE tsr_status tsr_grid_write(const tsr_vqvae *model, const json_t *settings, const char *path);
+/* t->state: `bytes` of zeros but for the tsr_grid_net in front, whose settings get kind, modality
+ * and vocabulary. */
+TSR_USE tsr_status tsr_grid_start(tsr_tokenizer *t, size_t bytes);
 
-/* Members of describe that every network has: quantizer, patch, parameters, precision, ... */
-TSR_USE tsr_status tsr_grid_describe(const tsr_vqvae *model, const json_t *settings,
-                                     const char *range, json_t *into);
+/* Name the modality as the file says, or, for published files, as the hint does. */
+TSR_USE tsr_status tsr_grid_name(tsr_tokenizer *t, const tsr_kind_file *file);
 
-/* Settings object of a new or opened tokenizer, with kind, modality and vocabulary. */
-TSR_USE tsr_status tsr_grid_settings(const tsr_tokenizer *t, json_t **out);
+/* The members write, destroy and (of training) model of kinds with a network. Written are the
+ * model, and the settings as metadata key "tessera". */
+TSR_USE tsr_status tsr_grid_write(const tsr_tokenizer *t, const char *path);
+void tsr_grid_destroy(tsr_tokenizer *t);
+tsr_vqvae *tsr_grid_model_of(tsr_tokenizer *t);
+
+/* Members of describe that every network has: precision, quantizer, patch, parameters, ... */
+TSR_USE tsr_status tsr_grid_describe(const tsr_tokenizer *t, const char *range, json_t *into);
 
 #endif

@@ -22,10 +22,7 @@
 #define MAX_WINDOWS 100000    /* 16 hours at the default settings */
 
 typedef struct audio {
-    json_t *settings;
-    tsr_vqvae *model;
-    tsr_vqvae_plan *plan;
-    tsr_precision precision;
+    tsr_grid_net net;
     tsr_logmel_spec spec;
     size_t frames;   /* of a window */
     size_t windows;  /* of a sample; 0: as many as it takes */
@@ -54,7 +51,7 @@ static tsr_status configure(audio *a, const tsr_settings *s)
     TSR_TRY(tsr_setting_number(s, "high_hz", (double)rate / 2, 1, (double)rate / 2,
                                &a->spec.high_hz));
     TSR_TRY(tsr_setting_number(s, "floor_db", -80, -200, -10, &floor_db));
-    TSR_TRY(tsr_grid_precision(s, &a->precision));
+    TSR_TRY(tsr_grid_precision(s, &a->net.precision));
     a->spec.stft = (tsr_stft_spec){(size_t)window, (size_t)fft, (size_t)hop};
     a->spec.scale = scale ? TSR_MEL_SLANEY : TSR_MEL_HTK;
     a->spec.rate_hz = (double)rate;
@@ -70,21 +67,19 @@ static tsr_status configure(audio *a, const tsr_settings *s)
 
 static tsr_status start(tsr_tokenizer *t, audio **out)
 {
-    audio *a;
-    TSR_TRY(tsr_alloc(&a, 1, sizeof *a));
-    t->state = a;
-    TSR_TRY(tsr_grid_settings(t, &a->settings));
-    *out = a;
+    TSR_TRY(tsr_grid_start(t, sizeof **out));
+    *out = t->state;
     return TSR_OK;
 }
 
 static tsr_status complete(tsr_tokenizer *t, audio *a, const char *origin)
 {
-    const tsr_vqvae_info *info = tsr_vqvae_info_of(a->model);
+    const tsr_vqvae_info *info = tsr_vqvae_info_of(a->net.model);
     if (info->is_vector || info->in_channels != 1 || info->heads != 1)
         TSR_FAIL(TSR_EMISMATCH, "%s: a network for sound has one plane and one codebook", origin);
-    TSR_TRY(tsr_vqvae_plan_create(a->model, a->frames, a->spec.bands, a->precision, &a->plan));
-    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(a->plan);
+    TSR_TRY(tsr_vqvae_plan_create(a->net.model, a->frames, a->spec.bands, a->net.precision,
+                                  &a->net.plan));
+    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(a->net.plan);
     int fixed = a->windows > 0;
     t->space.layout = fixed ? TSR_LAYOUT_GRID : TSR_LAYOUT_SEQUENCE;
     t->space.height = fixed ? (uint32_t)(a->windows * sizes->grid_height) : 1;
@@ -98,11 +93,11 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
 {
     audio *a;
     TSR_TRY(start(t, &a));
-    tsr_settings s = {config, a->settings, origin};
+    tsr_settings s = {config, a->net.settings, origin};
     TSR_TRY(configure(a, &s));
     TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys));
     const tsr_train_shape shape = {1, a->frames, a->spec.bands, 0, 0};
-    TSR_TRY(tsr_grid_model(config, origin, seed, &shape, &a->model));
+    TSR_TRY(tsr_grid_model(config, origin, seed, &shape, &a->net.model));
     return complete(t, a, origin);
 }
 
@@ -111,36 +106,18 @@ static tsr_status open_audio(tsr_tokenizer *t, const tsr_kind_file *file)
     audio *a;
     TSR_TRY(tsr_kind_name_space(t, file->settings, file->path, NULL));
     TSR_TRY(start(t, &a));
-    tsr_settings s = {file->settings, a->settings, file->path};
+    tsr_settings s = {file->settings, a->net.settings, file->path};
     TSR_TRY(configure(a, &s));
     TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys)); /* of a later version, perhaps */
-    TSR_TRY(tsr_vqvae_open(file->path, 0, &a->model));
+    TSR_TRY(tsr_vqvae_open(file->path, 0, &a->net.model));
     TSR_TRY(complete(t, a, file->path));
     return tsr_hash_file(file->path, &t->space.tokenizer);
-}
-
-static tsr_status write_audio(const tsr_tokenizer *t, const char *path)
-{
-    const audio *a = t->state;
-    return tsr_grid_write(a->model, a->settings, path);
-}
-
-static void destroy(tsr_tokenizer *t)
-{
-    audio *a = t->state;
-    if (!a)
-        return;
-    tsr_vqvae_plan_destroy(a->plan);
-    tsr_vqvae_destroy(a->model);
-    json_decref(a->settings);
-    tsr_free(a);
-    t->state = NULL;
 }
 
 static tsr_status describe(const tsr_tokenizer *t, json_t *into)
 {
     const audio *a = t->state;
-    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(a->plan);
+    const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(a->net.plan);
     double seconds = (double)(a->frames * a->spec.stft.hop) / a->spec.rate_hz;
     double tokens = (double)(sizes->grid_height * sizes->grid_width);
     TSR_TRY(tsr_json_set(into, "media", json_string("sound")));
@@ -150,10 +127,8 @@ static tsr_status describe(const tsr_tokenizer *t, json_t *into)
     TSR_TRY(tsr_json_set(into, "tokens_per_second", json_real(tokens / seconds)));
     TSR_TRY(tsr_json_set(into, "bits_per_second",
                          json_real(tokens / seconds * log2(t->space.codebook_size))));
-    TSR_TRY(tsr_json_set(into, "precision", json_string(tsr_precision_name(a->precision))));
-    return tsr_grid_describe(a->model, a->settings,
-                             "mono; log-mel power from floor_db to a full-scale sine in [-1, 1]",
-                             into);
+    return tsr_grid_describe(
+        t, "mono; log-mel power from floor_db to a full-scale sine in [-1, 1]", into);
 }
 
 /* ---- windows ----------------------------------------------------------------------------------*/
@@ -250,8 +225,8 @@ static tsr_status work_create(const tsr_tokenizer *t, tsr_tokenizer_work *w)
     audio_work *k;
     TSR_TRY(tsr_alloc(&k, 1, sizeof *k));
     w->state = k;
-    TSR_TRY(tsr_vqvae_work_create(a->plan, &k->net));
-    return tsr_alloc(&k->ids, tsr_vqvae_plan_sizes(a->plan)->ids, sizeof *k->ids);
+    TSR_TRY(tsr_vqvae_work_create(a->net.plan, &k->net));
+    return tsr_alloc(&k->ids, tsr_vqvae_plan_sizes(a->net.plan)->ids, sizeof *k->ids);
 }
 
 static void work_destroy(tsr_tokenizer_work *w)
@@ -266,7 +241,7 @@ static void work_destroy(tsr_tokenizer_work *w)
 
 static tsr_status encode_window(const audio *a, audio_work *k, const float *x, uint32_t *ids)
 {
-    size_t n = tsr_vqvae_plan_sizes(a->plan)->ids;
+    size_t n = tsr_vqvae_plan_sizes(a->net.plan)->ids;
     const tsr_vqvae_input input = {.pixels = x};
     TSR_TRY(tsr_vqvae_encode(k->net, &input, NULL, k->ids));
     for (size_t i = 0; i < n; i++)
@@ -278,7 +253,7 @@ static tsr_status encode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
                          tsr_tokens *out)
 {
     const audio *a = t->state;
-    size_t per_window = tsr_vqvae_plan_sizes(a->plan)->ids, windows;
+    size_t per_window = tsr_vqvae_plan_sizes(a->net.plan)->ids, windows;
     float *x = NULL;
     tsr_status st = TSR_OK;
     TSR_TRY(all_windows(t, in, &x, &windows));
@@ -315,7 +290,8 @@ static tsr_status decode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
 {
     const audio *a = t->state;
     audio_work *k = w->state;
-    size_t per_window = tsr_vqvae_plan_sizes(a->plan)->ids, windows = tokens->count / per_window;
+    size_t per_window = tsr_vqvae_plan_sizes(a->net.plan)->ids;
+    size_t windows = tokens->count / per_window;
     float *x = NULL;
     size_t values;
     tsr_status st = TSR_OK;
@@ -400,12 +376,8 @@ out:
 static void train_shape(const tsr_tokenizer *t, tsr_train_shape *out)
 {
     const audio *a = t->state;
-    *out = (tsr_train_shape){1, a->frames, a->spec.bands, 0, tsr_vqvae_info_of(a->model)->patch};
-}
-
-static tsr_vqvae *train_model(tsr_tokenizer *t)
-{
-    return ((audio *)t->state)->model;
+    *out = (tsr_train_shape){1, a->frames, a->spec.bands, 0,
+                             tsr_vqvae_info_of(a->net.model)->patch};
 }
 
 static tsr_vq_loss train_loss(const tsr_tokenizer *t)
@@ -486,7 +458,7 @@ static tsr_status train_finish(const tsr_tokenizer *t, const float *y, size_t it
 static const tsr_trainable train = {
     .create = create,
     .shape = train_shape,
-    .model = train_model,
+    .model = tsr_grid_model_of,
     .loss = train_loss,
     .items = train_items,
     .prepare = train_prepare,
@@ -497,8 +469,8 @@ const tsr_kind tsr_kind_audio = {
     .name = "audio",
     .summary = "sound: a VQ-VAE over windows of log-mel frames",
     .open = open_audio,
-    .write = write_audio,
-    .destroy = destroy,
+    .write = tsr_grid_write,
+    .destroy = tsr_grid_destroy,
     .describe = describe,
     .work_create = work_create,
     .work_destroy = work_destroy,
@@ -568,11 +540,11 @@ tsr_status tsr_audio_stream_pull(tsr_audio_stream *s, int finish, uint32_t *ids,
     scale_frames(a, s->x, window_values(a));
     s->filled = 0;
     TSR_TRY(encode_window(a, s->work->state, s->x, ids));
-    *count = tsr_vqvae_plan_sizes(a->plan)->ids;
+    *count = tsr_vqvae_plan_sizes(a->net.plan)->ids;
     return TSR_OK;
 }
 
 size_t tsr_audio_stream_window(const tsr_tokenizer *t)
 {
-    return tsr_vqvae_plan_sizes(((const audio *)t->state)->plan)->ids;
+    return tsr_vqvae_plan_sizes(((const audio *)t->state)->net.plan)->ids;
 }

@@ -11,10 +11,7 @@
 #define N_POSE     207 /* 23 joints, 3 x 3 */
 
 typedef struct vector {
-    json_t *settings; /* kept in the file's metadata key "tessera" */
-    tsr_vqvae *model;
-    tsr_vqvae_plan *plan;
-    tsr_precision precision;
+    tsr_grid_net net;
     size_t values; /* numbers of one sample */
 } vector;
 
@@ -22,11 +19,8 @@ typedef struct vector {
 
 static tsr_status start(tsr_tokenizer *t, vector **out)
 {
-    vector *v;
-    TSR_TRY(tsr_alloc(&v, 1, sizeof *v));
-    t->state = v; /* destroy() takes it from here, half-built or not */
-    TSR_TRY(tsr_grid_settings(t, &v->settings));
-    *out = v;
+    TSR_TRY(tsr_grid_start(t, sizeof **out));
+    *out = t->state;
     return TSR_OK;
 }
 
@@ -35,22 +29,22 @@ static tsr_status configure(vector *v, const tsr_settings *s, size_t values)
     long long n;
     TSR_TRY(tsr_setting_int(s, "values", (long long)values, 1, MAX_VALUES, &n));
     v->values = (size_t)n;
-    TSR_TRY(tsr_grid_precision(s, &v->precision));
+    TSR_TRY(tsr_grid_precision(s, &v->net.precision));
     return tsr_settings_check(s, tsr_grid_recipe_keys);
 }
 
 static tsr_status complete(tsr_tokenizer *t, vector *v, const char *origin)
 {
-    const tsr_vqvae_info *info = tsr_vqvae_info_of(v->model);
+    const tsr_vqvae_info *info = tsr_vqvae_info_of(v->net.model);
     if (!info->is_vector || info->labels || info->in_channels != v->values)
         TSR_FAIL(TSR_EMISMATCH,
                  "%s: its network is no MLP over vectors of %zu numbers (enc_type "
                  "\"BottleneckMLP/...\", dec_type likewise)",
                  origin, v->values);
-    TSR_TRY(tsr_vqvae_plan_create(v->model, 0, 0, v->precision, &v->plan));
+    TSR_TRY(tsr_vqvae_plan_create(v->net.model, 0, 0, v->net.precision, &v->net.plan));
     t->space.layout = TSR_LAYOUT_GRID;
     t->space.height = 1;
-    t->space.width = (uint32_t)tsr_vqvae_plan_sizes(v->plan)->ids;
+    t->space.width = (uint32_t)tsr_vqvae_plan_sizes(v->net.plan)->ids;
     t->space.levels = 1;
     t->space.codebook_size = (uint32_t)info->codes;
     return TSR_OK;
@@ -86,13 +80,13 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
     vector *v;
     json_t *full = NULL;
     TSR_TRY(start(t, &v));
-    const tsr_settings s = {config, v->settings, origin};
+    const tsr_settings s = {config, v->net.settings, origin};
     if (!json_object_get(config, "values"))
         TSR_FAIL(TSR_ECONFIG, "%s: values: how many numbers a vector has is needed", origin);
     TSR_TRY(configure(v, &s, 0));
     TSR_TRY(with_network(config, &full));
     const tsr_train_shape shape = {v->values, 1, 1, 0, 1};
-    tsr_status st = tsr_grid_model(full, origin, seed, &shape, &v->model);
+    tsr_status st = tsr_grid_model(full, origin, seed, &shape, &v->net.model);
     json_decref(full);
     return st == TSR_OK ? complete(t, v, origin) : st;
 }
@@ -105,29 +99,16 @@ static int claims(const tsr_kind_file *file)
            strncmp(json_string_value(enc), "BottleneckMLP", 13) == 0;
 }
 
-static tsr_status name(tsr_tokenizer *t, const tsr_kind_file *file)
-{
-    json_t *named;
-    if (file->settings)
-        return tsr_kind_name_space(t, file->settings, file->path, NULL);
-    named = json_pack("{ss}", "modality", file->hint ? file->hint : t->kind->name);
-    if (!named)
-        TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's name");
-    tsr_status st = tsr_kind_name_space(t, named, file->path, NULL);
-    json_decref(named);
-    return st;
-}
-
 static tsr_status open_vector(tsr_tokenizer *t, const tsr_kind_file *file)
 {
     vector *v;
     json_t *none = json_object();
     tsr_status st;
-    TSR_GO(name(t, file));
+    TSR_GO(tsr_grid_name(t, file));
     TSR_GO(start(t, &v));
-    TSR_GO(tsr_vqvae_open(file->path, 0, &v->model));
-    const tsr_settings s = {file->settings ? file->settings : none, v->settings, file->path};
-    TSR_GO(configure(v, &s, tsr_vqvae_info_of(v->model)->in_channels));
+    TSR_GO(tsr_vqvae_open(file->path, 0, &v->net.model));
+    const tsr_settings s = {file->settings ? file->settings : none, v->net.settings, file->path};
+    TSR_GO(configure(v, &s, tsr_vqvae_info_of(v->net.model)->in_channels));
     TSR_GO(complete(t, v, file->path));
     TSR_GO(tsr_hash_file(file->path, &t->space.tokenizer));
 out:
@@ -135,31 +116,12 @@ out:
     return st;
 }
 
-static tsr_status write_vector(const tsr_tokenizer *t, const char *path)
-{
-    const vector *v = t->state;
-    return tsr_grid_write(v->model, v->settings, path);
-}
-
-static void destroy(tsr_tokenizer *t)
-{
-    vector *v = t->state;
-    if (!v)
-        return;
-    tsr_vqvae_plan_destroy(v->plan);
-    tsr_vqvae_destroy(v->model);
-    json_decref(v->settings);
-    tsr_free(v);
-    t->state = NULL;
-}
-
 static tsr_status describe(const tsr_tokenizer *t, json_t *into)
 {
     const vector *v = t->state;
     TSR_TRY(tsr_json_set(into, "media", json_string("vector")));
     TSR_TRY(tsr_json_set(into, "input", json_pack("[I]", (json_int_t)v->values)));
-    TSR_TRY(tsr_json_set(into, "precision", json_string(tsr_precision_name(v->precision))));
-    return tsr_grid_describe(v->model, v->settings, "numbers as they are, all finite", into);
+    return tsr_grid_describe(t, "numbers as they are, all finite", into);
 }
 
 /* ---- work -------------------------------------------------------------------------------------*/
@@ -176,7 +138,7 @@ static tsr_status work_create(const tsr_tokenizer *t, tsr_tokenizer_work *w)
     vector_work *k;
     TSR_TRY(tsr_alloc(&k, 1, sizeof *k));
     w->state = k;
-    TSR_TRY(tsr_vqvae_work_create(v->plan, &k->net));
+    TSR_TRY(tsr_vqvae_work_create(v->net.plan, &k->net));
     TSR_TRY(tsr_alloc(&k->x, v->values, sizeof *k->x));
     TSR_TRY(tsr_alloc(&k->y, v->values, sizeof *k->y));
     return tsr_alloc(&k->ids, t->space.width, sizeof *k->ids);
@@ -253,7 +215,7 @@ static tsr_status decode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
 {
     const vector *v = t->state;
     vector_work *k = w->state;
-    if (!tsr_vqvae_info_of(v->model)->has_decoder)
+    if (!tsr_vqvae_info_of(v->net.model)->has_decoder)
         TSR_FAIL(TSR_EUNSUPPORTED, "modality %s: its tokenizer's file has no decoder",
                  t->space.modality);
     for (size_t i = 0; i < tokens->count; i++)
@@ -298,11 +260,6 @@ static void train_shape(const tsr_tokenizer *t, tsr_train_shape *out)
     *out = (tsr_train_shape){((const vector *)t->state)->values, 1, 1, 0, 1};
 }
 
-static tsr_vqvae *train_model(tsr_tokenizer *t)
-{
-    return ((vector *)t->state)->model;
-}
-
 static tsr_vq_loss train_loss(const tsr_tokenizer *t)
 {
     (void)t;
@@ -335,7 +292,7 @@ static tsr_status train_finish(const tsr_tokenizer *t, const float *y, size_t it
 static const tsr_trainable train = {
     .create = create,
     .shape = train_shape,
-    .model = train_model,
+    .model = tsr_grid_model_of,
     .loss = train_loss,
     .items = train_items,
     .prepare = train_prepare,
@@ -347,8 +304,8 @@ const tsr_kind tsr_kind_vector = {
     .summary = "vectors of numbers: an MLP and product codes",
     .claims = claims,
     .open = open_vector,
-    .write = write_vector,
-    .destroy = destroy,
+    .write = tsr_grid_write,
+    .destroy = tsr_grid_destroy,
     .describe = describe,
     .work_create = work_create,
     .work_destroy = work_destroy,
