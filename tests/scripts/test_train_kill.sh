@@ -6,9 +6,7 @@
 set -eu
 tessera=$TESSERA_BUILD/tessera
 dir=$TESSERA_BUILD/test_train_kill.d
-seed=${TESSERA_SEED:-$(date +%s)}
-kills=20
-echo "TESSERA_SEED=$seed"
+. "$TESSERA_SOURCE/tests/scripts/kill_often.sh"
 rm -rf "$dir"
 mkdir -p "$dir"
 "$TESSERA_BUILD/write_tokens" "$dir/corpus" 200 40
@@ -35,27 +33,19 @@ digests()
 {
     (cd "$dir/$1" && sha256sum model.safetensors metrics.jsonl unigrams.json checkpoints/*)
 }
-start=$(date +%s%N)
+start=$(now_us)
 run calm 1 > /dev/null
-took=$((($(date +%s%N) - start) / 1000)) # microseconds
-i=0
-landed=0
-resumed=0
-while [ $i -lt $kills ]; do
-    i=$((i + 1))
-    if ls "$dir"/killed/checkpoints/step-* > /dev/null 2>&1; then resumed=$((resumed + 1)); fi
-    "$tessera" train --progress=none -j $((i % 2 + 1)) -s "output=$dir/killed" "$dir/recipe.yaml" \
-        > /dev/null 2>&1 &
-    pid=$!
-    # Up to a fifth of a whole run, so that most kills find it at work.
-    delay=$(awk -v s="$seed" -v i="$i" -v t="$took" \
-        'BEGIN { srand(s * 100 + i); printf "%.4f", rand() * t / 5e6 }')
-    sleep "$delay"
-    if kill -9 "$pid" 2> /dev/null; then landed=$((landed + 1)); fi
-    wait "$pid" 2> /dev/null || true
-done
-echo "$landed of $kills kills found the run at work, $resumed of them one that had been resumed"
-[ "$landed" -ge 5 ] || { echo "too few for a test"; exit 1; }
+took=$(($(now_us) - start))
+attempt()
+{
+    if ls "$dir"/killed/checkpoints/step-* > /dev/null 2>&1; then echo "$1" >> "$dir/resumed"; fi
+    exec "$tessera" train --progress=none -j $(($1 % 2 + 1)) -s "output=$dir/killed" \
+        "$dir/recipe.yaml"
+}
+# Up to a fifth of a whole run, so that most kills find it at work.
+: > "$dir/resumed"
+kill_often $((took / 5))
+echo "$(wc -l < "$dir/resumed") of them one that had been resumed"
 run killed 2 > /dev/null
 digests calm > "$dir/calm.txt"
 digests killed > "$dir/killed.txt"
