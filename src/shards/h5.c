@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "shards/layout.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -295,6 +296,24 @@ tsr_status tsr_h5_get_text(hid_t loc, const char *name, const char *path, char *
     if (tsr_utf8_valid(text, strlen(text)) != strlen(text))
         TSR_FAIL(TSR_EFORMAT, "%s: attribute \"%s\" is not UTF-8", path, name);
     snprintf(out, cap, "%s", text);
+    return TSR_OK;
+}
+
+tsr_status tsr_h5_check_kind(hid_t file, const char *kind, const char *path)
+{
+    char text[TSR_NAME_CHARS];
+    uint32_t version;
+    TSR_TRY(tsr_h5_get_text(file, "format", path, text, sizeof text));
+    if (strcmp(text, TSR_FORMAT_SHARD) != 0)
+        TSR_FAIL(TSR_EFORMAT, "%s: has format \"%s\", expected \"%s\"", path, text,
+                 TSR_FORMAT_SHARD);
+    TSR_TRY(tsr_h5_get_u32(file, "format_version", path, &version));
+    if (version < 1 || version > TSR_SHARD_VERSION)
+        TSR_FAIL(TSR_EUNSUPPORTED, "%s: has format version %u, this program reads up to %d", path,
+                 version, TSR_SHARD_VERSION);
+    TSR_TRY(tsr_h5_get_text(file, "kind", path, text, sizeof text));
+    if (strcmp(text, kind) != 0)
+        TSR_FAIL(TSR_EFORMAT, "%s: is of kind \"%s\", expected \"%s\"", path, text, kind);
     return TSR_OK;
 }
 

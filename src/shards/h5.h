@@ -64,6 +64,10 @@ TSR_USE tsr_status tsr_h5_get_pair(hid_t loc, const char *name, const char *path
 TSR_USE tsr_status tsr_h5_get_text(hid_t loc, const char *name, const char *path, char *out,
                                    size_t cap);
 
+/* What every file of a corpus says first: our format, a version we read, and this kind.
+ * Errors   TSR_EFORMAT, TSR_EUNSUPPORTED (a later version). */
+TSR_USE tsr_status tsr_h5_check_kind(hid_t file, const char *kind, const char *path);
+
 /* Write a whole dataset; *set is open on success when asked for (H5Dclose), else closed. data NULL:
  * make it only, tsr_h5_put_rows fills it. */
 TSR_USE tsr_status tsr_h5_put(hid_t file, const char *name, hid_t type, int ndim,

@@ -218,18 +218,7 @@ typedef struct keys_header {
 static tsr_status read_header(hid_t file, const char *path, keys_header *h)
 {
     char text[TSR_NAME_CHARS];
-    uint32_t version;
-    TSR_TRY(tsr_h5_get_text(file, "format", path, text, sizeof text));
-    if (strcmp(text, TSR_FORMAT_SHARD) != 0)
-        TSR_FAIL(TSR_EFORMAT, "%s: has format \"%s\", expected \"%s\"", path, text,
-                 TSR_FORMAT_SHARD);
-    TSR_TRY(tsr_h5_get_u32(file, "format_version", path, &version));
-    if (version < 1 || version > TSR_SHARD_VERSION)
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: has format version %u, this program reads up to %d", path,
-                 version, TSR_SHARD_VERSION);
-    TSR_TRY(tsr_h5_get_text(file, "kind", path, text, sizeof text));
-    if (strcmp(text, TSR_KIND_KEYS) != 0)
-        TSR_FAIL(TSR_EFORMAT, "%s: is of kind \"%s\", expected \"%s\"", path, text, TSR_KIND_KEYS);
+    TSR_TRY(tsr_h5_check_kind(file, TSR_KIND_KEYS, path));
     TSR_TRY(tsr_h5_get_u32(file, "shard", path, &h->shard));
     TSR_TRY(tsr_h5_get_u64(file, "samples", path, &h->samples));
     TSR_TRY(tsr_h5_get_u32(file, "crops", path, &h->crops));

@@ -37,19 +37,8 @@ static tsr_status check_patch_size(hid_t tokens, const char *path, const tsr_tok
 static tsr_status read_info(hid_t file, hid_t tokens, const char *path, tsr_shard_info *info)
 {
     char text[TSR_NAME_CHARS];
-    uint32_t version, grid[2];
-    TSR_TRY(tsr_h5_get_text(file, "format", path, text, sizeof text));
-    if (strcmp(text, TSR_FORMAT_SHARD) != 0)
-        TSR_FAIL(TSR_EFORMAT, "%s: has format \"%s\", expected \"%s\"", path, text,
-                 TSR_FORMAT_SHARD);
-    TSR_TRY(tsr_h5_get_u32(file, "format_version", path, &version));
-    if (version < 1 || version > TSR_SHARD_VERSION)
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: has format version %u, this program reads up to %d", path,
-                 version, TSR_SHARD_VERSION);
-    TSR_TRY(tsr_h5_get_text(file, "kind", path, text, sizeof text));
-    if (strcmp(text, TSR_KIND_TOKENS) != 0)
-        TSR_FAIL(TSR_EFORMAT, "%s: is of kind \"%s\", expected \"%s\"", path, text,
-                 TSR_KIND_TOKENS);
+    uint32_t grid[2];
+    TSR_TRY(tsr_h5_check_kind(file, TSR_KIND_TOKENS, path));
     TSR_TRY(tsr_h5_get_u32(file, "shard", path, &info->shard));
     TSR_TRY(tsr_h5_get_u64(file, "samples", path, &info->samples));
     TSR_TRY(tsr_h5_get_u32(file, "crops", path, &info->crops));
