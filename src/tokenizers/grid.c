@@ -42,7 +42,8 @@ static tsr_status configure(tsr_grid *g, const tsr_settings *s, size_t side)
 {
     int nearest = g->rules == &tsr_depth_rules || g->rules == &tsr_label_rules;
     size_t size[2];
-    TSR_TRY(tsr_setting_size(s, "image_size", (long long)side, 8, MAX_SIDE, size));
+    const char *key = g->rules->size_key ? g->rules->size_key : "image_size";
+    TSR_TRY(tsr_setting_size(s, key, (long long)side, g->rules->size_key ? 1 : 8, MAX_SIDE, size));
     g->height = size[0];
     g->width = size[1];
     TSR_TRY(tsr_setting_filter(s, "resize", nearest ? TSR_FILTER_NEAREST : TSR_FILTER_BICUBIC,
@@ -105,6 +106,24 @@ out:
     return st;
 }
 
+/* Features are not cut into patches; the model's section says so without being told. */
+static tsr_status model_of_features(const json_t *config, const char *origin, uint64_t seed,
+                                    const tsr_train_shape *shape, tsr_vqvae **out)
+{
+    json_t *copy = json_deep_copy(config), *model = json_object_get(copy, "model");
+    tsr_status st = TSR_OK;
+    if (copy && !model) {
+        model = json_object();
+        TSR_GO(tsr_json_set(copy, "model", model));
+    }
+    if (json_is_object(model))
+        TSR_GO(tsr_json_set(model, "patch_proj", json_false()));
+    TSR_GO(tsr_grid_model(copy, origin, seed, shape, out));
+out:
+    json_decref(copy);
+    return st;
+}
+
 static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *origin, uint64_t seed)
 {
     tsr_grid *g;
@@ -113,7 +132,8 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
     TSR_TRY(configure(g, &s, 128));
     TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys));
     const tsr_train_shape shape = {g->channels, g->height, g->width, g->classes, 0};
-    TSR_TRY(tsr_grid_model(config, origin, seed, &shape, &g->net.model));
+    TSR_TRY((g->rules->prepare_array ? model_of_features : tsr_grid_model)(config, origin, seed, &shape,
+                                                                           &g->net.model));
     return complete(t, g, origin);
 }
 
@@ -124,6 +144,15 @@ static long long side_of(const char *hint)
     return at && strspn(at + 1, "0123456789") == strlen(at + 1) ? strtoll(at + 1, NULL, 10) : 0;
 }
 
+/* Pixels a side that stand for one feature: 14 of DINOv2 and ImageBind, 16 of CLIP. */
+static long long side_of_feature(const char *hint)
+{
+    return strstr(hint, "dino") || strstr(hint, "DINO") || strstr(hint, "imagebind") ||
+                   strstr(hint, "ImageBind")
+               ? 14
+               : 16;
+}
+
 /* Settings that published 4M files leave out, by kind. */
 static tsr_status published_settings(const tsr_tokenizer *t, const tsr_vqvae_info *info,
                                      const char *hint, json_t **out)
@@ -132,8 +161,17 @@ static tsr_status published_settings(const tsr_tokenizer *t, const tsr_vqvae_inf
     if (!s)
         TSR_FAIL(TSR_ENOMEM, "no memory for a tokenizer's settings");
     tsr_status st = TSR_OK;
+    if (t->kind->rules == &tsr_features_rules) {
+        TSR_GO(tsr_json_set(s, "channels", json_integer((json_int_t)info->in_channels)));
+        if (side_of(hint))
+            TSR_GO(tsr_json_set(s, "grid", json_integer(side_of(hint) / side_of_feature(hint))));
+        *out = s;
+        return TSR_OK;
+    }
     if (side_of(hint))
         TSR_GO(tsr_json_set(s, "image_size", json_integer(side_of(hint))));
+    if (t->kind->rules == &tsr_mask_rules)
+        TSR_GO(tsr_json_set(s, "answers", json_string("logits")));
     if (t->kind->rules == &tsr_image_rules)
         TSR_GO(tsr_json_set(s, "channels", json_integer((json_int_t)info->in_channels)));
     if (hint && tsr_derive_of(hint))
@@ -218,6 +256,20 @@ static int claims_label(const tsr_kind_file *file)
     return claims(file, "semseg");
 }
 
+static int claims_mask(const tsr_kind_file *file)
+{
+    return claims(file, "sam_mask") || claims(file, "sam_instance");
+}
+
+/* Features come on a grid already: nothing is cut into patches. */
+static int claims_features(const tsr_kind_file *file)
+{
+    const json_t *enc = file->metadata ? json_object_get(file->metadata, "enc_type") : NULL;
+    const json_t *patches = file->metadata ? json_object_get(file->metadata, "patch_proj") : NULL;
+    return file->hint && json_is_string(enc) && strncmp(json_string_value(enc), "vit", 3) == 0 &&
+           json_is_string(patches) && strcmp(json_string_value(patches), "False") == 0;
+}
+
 tsr_status tsr_grid_write(const tsr_tokenizer *t, const char *path)
 {
     const tsr_grid_net *net = t->state;
@@ -286,7 +338,8 @@ static tsr_status describe(const tsr_tokenizer *t, json_t *into)
 {
     const tsr_grid *g = t->state;
     json_int_t planes = (json_int_t)(g->classes ? 1 : g->channels);
-    TSR_TRY(tsr_json_set(into, "media", json_string("image")));
+    TSR_TRY(tsr_json_set(into, "media",
+                         json_string(g->rules->prepare_array ? "vector" : "image")));
     TSR_TRY(tsr_json_set(into, "input", json_pack("[III]", planes, (json_int_t)g->height,
                                                   (json_int_t)g->width)));
     return tsr_grid_describe(t, g->rules->range, into);
@@ -331,12 +384,19 @@ static void work_destroy(tsr_tokenizer_work *w)
     tsr_free(k);
 }
 
+static tsr_media_kind media_of(const tsr_grid *g)
+{
+    return g->rules->prepare_array ? TSR_MEDIA_VECTOR : TSR_MEDIA_IMAGE;
+}
+
 static tsr_status prepare_input(const tsr_tokenizer *t, const tsr_inputs *in, float *x,
                                 uint8_t *valid)
 {
     const tsr_grid *g = t->state;
     const tsr_media *m;
-    TSR_TRY(tsr_inputs_need(t, in, TSR_MEDIA_IMAGE, &m));
+    TSR_TRY(tsr_inputs_need(t, in, media_of(g), &m));
+    if (g->rules->prepare_array)
+        return g->rules->prepare_array(g, m, in, x, valid);
     if (!tsr_derives(&g->derive, in->from))
         return g->rules->prepare(g, &m->as.image, in->view, x, valid);
     tsr_image own = {0};
@@ -401,8 +461,9 @@ static tsr_status quality(const tsr_tokenizer *t, const tsr_media *want, const t
                           json_t *into)
 {
     const tsr_grid *g = t->state;
-    if (want->kind != TSR_MEDIA_IMAGE || got->kind != TSR_MEDIA_IMAGE)
-        TSR_FAIL(TSR_EARG, "modality %s compares pictures", t->space.modality);
+    if (want->kind != media_of(g) || got->kind != media_of(g))
+        TSR_FAIL(TSR_EARG, "modality %s compares media of kind %s", t->space.modality,
+                 tsr_media_name(media_of(g)));
     return g->rules->quality(g, want, got, into);
 }
 
@@ -428,7 +489,7 @@ static tsr_vq_loss train_loss(const tsr_tokenizer *t)
 static tsr_status train_items(const tsr_tokenizer *t, const tsr_inputs *in, size_t *items)
 {
     const tsr_media *m;
-    TSR_TRY(tsr_inputs_need(t, in, TSR_MEDIA_IMAGE, &m));
+    TSR_TRY(tsr_inputs_need(t, in, media_of(t->state), &m));
     *items = 1;
     return TSR_OK;
 }
@@ -475,3 +536,7 @@ const tsr_kind tsr_kind_normal =
 const tsr_kind tsr_kind_label =
     GRID_KIND("label", "label maps and masks: a VQ-VAE over classes", claims_label,
               &tsr_label_rules);
+const tsr_kind tsr_kind_mask =
+    GRID_KIND("mask", "masks of single things: a VQ-VAE", claims_mask, &tsr_mask_rules);
+const tsr_kind tsr_kind_features = GRID_KIND(
+    "features", "feature maps of other networks: a VQ-VAE", claims_features, &tsr_features_rules);

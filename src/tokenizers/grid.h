@@ -18,6 +18,7 @@ typedef struct tsr_grid tsr_grid;
 typedef struct tsr_grid_rules {
     const char *range;     /* one sentence for describe: input range and normalisation */
     tsr_vq_loss loss;      /* what training minimises unless the recipe says otherwise */
+    const char *size_key;  /* setting that is the planes' size; NULL: "image_size" */
 
     /* Read the kind's settings into g (channels, classes, its own part). */
     tsr_status (*configure)(tsr_grid *g, const tsr_settings *s);
@@ -27,6 +28,10 @@ typedef struct tsr_grid_rules {
      * Errors   TSR_EFORMAT, TSR_ENUMERIC: this sample is bad. */
     tsr_status (*prepare)(const tsr_grid *g, const tsr_image *im, const tsr_view *view, float *x,
                           uint8_t *valid);
+
+    /* The same from an array (a vector with its shape), instead of prepare. NULL: pictures go in. */
+    tsr_status (*prepare_array)(const tsr_grid *g, const tsr_media *m, const tsr_inputs *in, float *x,
+                                uint8_t *valid);
 
     /* Media from what the decoder gave (labels: [classes, height, width] logits). */
     tsr_status (*finish)(const tsr_grid *g, const float *y, tsr_media *out);
@@ -63,14 +68,18 @@ struct tsr_grid {
         int raw; /* 4M: vectors as stored, of any length */
     } normal;
     struct {
+        int logits;
+    } mask;
+    struct {
         int shift, binary;
         long long ignore; /* stored value that counts nowhere; -1: none */
     } label;
 };
 
-extern const tsr_grid_rules tsr_image_rules, tsr_depth_rules, tsr_normal_rules, tsr_label_rules;
+extern const tsr_grid_rules tsr_image_rules, tsr_depth_rules, tsr_normal_rules, tsr_label_rules,
+    tsr_mask_rules, tsr_features_rules;
 extern const tsr_kind tsr_kind_image, tsr_kind_depth, tsr_kind_normal, tsr_kind_label,
-    tsr_kind_audio;
+    tsr_kind_mask, tsr_kind_features, tsr_kind_audio;
 
 /* What kinds with windows of their own (sound) share with grids. */
 

@@ -581,6 +581,77 @@ static void alpha_is_dropped_as_published(void **state)
     tsr_tokenizer_destroy(t);
 }
 
+/* The planes of an array; fails like tsr_trainable_prepare. */
+static tsr_status prepare_array(const tsr_tokenizer *t, float *data, const size_t *shape, size_t dims,
+                                size_t crop, float *x)
+{
+    tsr_media m = {.kind = TSR_MEDIA_VECTOR, .as.vector = {.data = data, .count = 1, .dims = dims}};
+    const tsr_inputs in = {.media = {&m}, .count = 1, .crop = crop};
+    uint8_t valid[400];
+    for (size_t d = 0; d < dims; d++)
+        m.as.vector.count *= m.as.vector.shape[d] = shape[d];
+    return tsr_trainable_prepare(t, &in, 0, NULL, x, valid);
+}
+
+static void features_come_in_any_order(void **state)
+{
+    (void)state;
+    enum { C = 7, H = 5, W = 3, PLACES = H * W, ALL = C * PLACES };
+    tsr_tokenizer *t = grid("\"kind\":\"features\",\"channels\":7,\"grid\":[5,3]");
+    float planes[2 * ALL], places[ALL], x[ALL];
+    for (size_t i = 0; i < 2 * ALL; i++)
+        planes[i] = (float)i * 0.5f - 3;
+    for (size_t c = 0; c < C; c++)
+        for (size_t p = 0; p < PLACES; p++)
+            places[p * C + c] = planes[c * PLACES + p];
+    static const struct {
+        size_t dims, shape[5];
+        int by_place;
+    } good[] = {{3, {C, H, W}, 0},       {4, {1, C, H, W}, 0}, {2, {C, PLACES}, 0},
+                {3, {H, W, C}, 1},       {2, {PLACES, C}, 1},  {4, {1, PLACES, 1, C}, 1},
+                {5, {1, 1, C, H, W}, 0}, {3, {1, C, PLACES}, 0}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_ok(prepare_array(t, good[i].by_place ? places : planes, good[i].shape, good[i].dims, 0, x));
+        assert_memory_equal(x, planes, sizeof x);
+        assert_fails(TSR_EFORMAT, prepare_array(t, planes, good[i].shape, good[i].dims, 1, x));
+    }
+    static const size_t crops[4] = {2, C, H, W}, wrong[][3] = {{C, W, H}, {C, H, W + 1}, {W, H, C}, {H, C, W}};
+    assert_ok(prepare_array(t, planes, crops, 4, 1, x));
+    assert_memory_equal(x, planes + ALL, sizeof x);
+    assert_fails(TSR_EFORMAT, prepare_array(t, planes, crops, 4, 2, x));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_fails(TSR_EFORMAT, prepare_array(t, planes, wrong[i], 3, 0, x));
+    planes[9] = NAN;
+    assert_fails(TSR_ENUMERIC, prepare_array(t, planes, good[0].shape, 3, 0, x));
+    tsr_tokenizer_destroy(t);
+}
+
+static void masks_have_two_values(void **state)
+{
+    (void)state;
+    tsr_tokenizer *t = grid("\"kind\":\"mask\",\"image_size\":10,\"answers\":\"logits\"");
+    tsr_image im, wrong;
+    float x[100];
+    tsr_media got = {0};
+    assert_ok(tsr_image_init(&im, 20, 20, 1, TSR_PIXEL_U8));
+    for (size_t i = 0; i < 400; i++)
+        ((uint8_t *)im.data)[i] = (uint8_t)(i / 20 < 8 ? 0 : i % 3 ? 255 : 1);
+    assert_ok(prepare(t, &im, NULL, x));
+    for (size_t i = 0; i < 100; i++)
+        assert_true(x[i] == (float)(i >= 40));
+    for (size_t i = 0; i < 100; i++)
+        x[i] = i % 2 ? 0.4f : -0.1f;
+    assert_ok(tsr_trainable_finish(t, x, 1, &got));
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(((uint8_t *)got.as.image.data)[i], i % 2 ? 255 : 0);
+    tsr_media_clear(&got);
+    assert_ok(tsr_image_init(&wrong, 20, 20, 3, TSR_PIXEL_U8));
+    assert_fails(TSR_EFORMAT, prepare(t, &wrong, NULL, x));
+    tsr_image_clear(&im);
+    tsr_image_clear(&wrong);
+    tsr_tokenizer_destroy(t);
+}
+
 /* ---- resizing ---------------------------------------------------------------------------------*/
 
 static void pictures_are_resized_as_published(void **state)
@@ -634,6 +705,8 @@ int main(void)
         cmocka_unit_test(normals_are_mirrored_as_published),
         cmocka_unit_test(labels_are_shifted_as_published),
         cmocka_unit_test(alpha_is_dropped_as_published),
+        cmocka_unit_test(features_come_in_any_order),
+        cmocka_unit_test(masks_have_two_values),
         cmocka_unit_test(pictures_are_resized_as_published),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
