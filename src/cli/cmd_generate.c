@@ -12,7 +12,7 @@
 typedef struct settings {
     int json, colour, progress, preset, grow, no_grow, no_sentinel, precision, quiet;
     long long threads, variants, seed, batch, decoder_steps;
-    const char *corpus, *out, *guidance;
+    const char *corpus, *out, *guidance, *super;
     tsr_option_list from, to, keep, hide, set, weight, sample, tokenizers;
 } settings;
 
@@ -39,6 +39,8 @@ static const tsr_option options[] = {
      "corpus of the samples; its tokenizers are used, too"},
     {"tokenizers", 0, TSR_OPT_LIST, offsetof(settings, tokenizers), NULL, 0, 0, "PATH",
      "tokenizer file, or folder of them; repeat for more"},
+    {"super-resolution", 0, TSR_OPT_STRING, offsetof(settings, super), NULL, 0, 0, "MODEL",
+     "generate the same larger, with a second model that sees what was given and generated"},
     {"set", 's', TSR_OPT_LIST, offsetof(settings, set), NULL, 0, 0, "[MODALITY.]KEY=VALUE,...",
      "how a target is generated; without a modality for all targets it applies to"},
     {"preset", 0, TSR_OPT_CHOICE, offsetof(settings, preset), "none", 0, 0, TSR_PRESET_CHOICES,
@@ -140,6 +142,7 @@ static int run(const void *settings_, int n_operands, char *const *operands)
     tsr_par_set_threads((int)s->threads);
     tsr_meter_init(&meter, (tsr_progress_style)s->progress, &job);
     tsr_generation g = {.model = operands[0],
+                        .super_resolution = s->super,
                         .tokenizers = words(&s->tokenizers),
                         .corpus = s->corpus,
                         .samples = words(&s->sample),
@@ -205,6 +208,12 @@ const tsr_command tsr_cmd_generate = {
         "whole pictures). They go by what a modality's name says, so rgb, tok_rgb and tok_rgb@224 "
         "are the same to them; targets without a rule keep the defaults above, and targets at a "
         "larger size than one the model reads have the settings of super-resolution.\n"
+        "\n"
+        "With --super-resolution a second model generates at a larger size what the first was given "
+        "and generated, which it sees by the same names (tok_rgb@448 from tok_rgb@224, and from the "
+        "caption): what the preset has, or \"any\" without one; names in --to and --set that only "
+        "the second model has are its targets. Its seed is the next. The same can be done in two "
+        "steps: the second model takes what the first wrote with --from.\n"
         "\n"
         "Tokenizers are found by the digests the model names: in --tokenizers, in the folder "
         "tokenizers of the corpus, of the model's folder, of its parent, and of a folder corpus "

@@ -80,11 +80,18 @@ tsr_status tsr_toolbox_add_for(tsr_toolbox *b, const char *path, const tsr_manif
     return st == TSR_ENOMEM || st == TSR_ENOENT ? st : TSR_OK;
 }
 
+/* One published file makes grids of several sizes: each is a tool of its own. */
+static int is_same(const tsr_token_space *a, const tsr_token_space *b)
+{
+    int grid = b->layout == TSR_LAYOUT_GRID;
+    return tsr_digest_equal(a->tokenizer, b->tokenizer) &&
+           (!grid || (a->height == b->height && a->width == b->width));
+}
+
 const tsr_tool *tsr_toolbox_find(const tsr_toolbox *b, const tsr_token_space *space)
 {
     for (size_t i = 0; i < b->count; i++)
-        if (tsr_digest_equal(tsr_tokenizer_space(b->tools[i].tokenizer)->tokenizer,
-                             space->tokenizer))
+        if (is_same(tsr_tokenizer_space(b->tools[i].tokenizer), space))
             return &b->tools[i];
     return NULL;
 }

@@ -38,7 +38,7 @@ void tsr_toolbox_clear(tsr_toolbox *b);
  * published files that do not say what they are. Errors: TSR_ENOENT, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_toolbox_add_for(tsr_toolbox *b, const char *path, const tsr_manifest *m);
 
-/* The tool whose tokenizer made tokens of this space, or NULL. */
+/* The tool whose tokenizer makes tokens of this space, grids of this size, or NULL. */
 const tsr_tool *tsr_toolbox_find(const tsr_toolbox *b, const tsr_token_space *space);
 
 /* Texts of ids of the text range into pieces[count], borrowed; entries are NULL where unknown. */

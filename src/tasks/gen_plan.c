@@ -14,15 +14,19 @@
 
 static tsr_status unknown(const tsr_gen_work *w, const char *name)
 {
-    const char *names[TSR_MODALITIES], *near;
+    const char *names[2 * TSR_MODALITIES], *near;
+    const tsr_gen_work *both[2] = {w, w->larger};
+    size_t n = 0;
     tsr_str all = {0};
     tsr_status st = TSR_OK;
-    for (size_t m = 0; m < w->mods->count; m++) {
-        names[m] = w->mods->items[m].name;
-        if (st == TSR_OK)
-            st = tsr_str_addf(&all, "%s%s", m ? ", " : "", names[m]);
-    }
-    near = tsr_suggest(name, names, w->mods->count);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t m = 0; both[i] && m < both[i]->mods->count; m++) {
+            names[n] = both[i]->mods->items[m].name;
+            if (st == TSR_OK && (i == 0 || tsr_mods_find(w->mods, names[n]) < 0))
+                st = tsr_str_addf(&all, "%s%s", n ? ", " : "", names[n]);
+            n++;
+        }
+    near = tsr_suggest(name, names, n);
     if (st == TSR_OK && near)
         st = tsr_fail_at(TSR_ECONFIG, __FILE__, __LINE__,
                          "the model has no modality \"%s\"; did you mean \"%s\"?", name, near);
@@ -38,10 +42,21 @@ static tsr_status find(const tsr_gen_work *w, const char *name, size_t n, size_t
     char text[TSR_NAME_CHARS];
     snprintf(text, sizeof text, "%.*s", (int)(n < sizeof text ? n : sizeof text - 1), name);
     int at = tsr_mods_find(w->mods, text);
-    if (at < 0)
-        return unknown(w, text);
-    *m = (size_t)at;
-    return TSR_OK;
+    *m = at < 0 ? 0 : (size_t)at;
+    return at < 0 ? unknown(w, text) : TSR_OK;
+}
+
+/* Whose modality it is: the first model's, or else that of the second. */
+static tsr_status find_owner(tsr_gen_work *w, const char *name, size_t n, tsr_gen_work **owner,
+                             size_t *m)
+{
+    char text[TSR_NAME_CHARS];
+    snprintf(text, sizeof text, "%.*s", (int)(n < sizeof text ? n : sizeof text - 1), name);
+    *owner =
+        w->larger && tsr_mods_find(w->mods, text) < 0 && tsr_mods_find(w->larger->mods, text) >= 0
+            ? w->larger
+            : w;
+    return find(*owner, name, n, m);
 }
 
 /* Call body for every piece of a list with commas. */
@@ -104,16 +119,18 @@ static tsr_status read_mask(tsr_gen_work *w, const char *text, int hide)
     const char *equals = strchr(text, '='), *option = hide ? "--hide" : "--keep";
     size_t m;
     if (!equals || !equals[1])
-        TSR_FAIL(TSR_EARG, "%s %s: expected MODALITY=SHARE, MODALITY=X0,Y0,X1,Y1 or MODALITY=PICTURE",
-                 option, text);
+        TSR_FAIL(TSR_EARG,
+                 "%s %s: expected MODALITY=SHARE, MODALITY=X0,Y0,X1,Y1 or MODALITY=PICTURE", option,
+                 text);
     TSR_TRY(find(w, text, (size_t)(equals - text), &m));
     const tsr_mod *mod = &w->mods->items[m];
     if (w->conditions[m].origin == TSR_GEN_ABSENT)
         TSR_FAIL(TSR_EARG, "%s %s: %s is not given; give it with --from", option, text, mod->name);
     if (mod->cls == TSR_CLASS_SEQUENCE || mod->cls == TSR_CLASS_PIXELS)
         TSR_FAIL(TSR_EARG, "%s %s: %s %s", option, text, mod->name,
-                 mod->cls == TSR_CLASS_PIXELS ? "is pixels, which are given wholly; tokens need not be"
-                                              : "is text: write [MASK] where something is missing");
+                 mod->cls == TSR_CLASS_PIXELS
+                     ? "is pixels, which are given wholly; tokens need not be"
+                     : "is text: write [MASK] where something is missing");
     if (w->masks[m].text)
         TSR_FAIL(TSR_EARG, "%s %s: %s has a mask already", option, text, mod->name);
     w->masks[m] = (tsr_gen_mask_words){equals + 1, hide};
@@ -177,12 +194,13 @@ static tsr_status add_all(tsr_gen_work *w)
 
 static tsr_status to_piece(tsr_gen_work *w, const char *piece, size_t n, void *ctx)
 {
+    tsr_gen_work *owner;
     size_t m;
     (void)ctx;
     if (n == 3 && strncmp(piece, "all", 3) == 0 && tsr_mods_find(w->mods, "all") < 0)
         return add_all(w);
-    TSR_TRY(find(w, piece, n, &m));
-    return add_target(w, m);
+    TSR_TRY(find_owner(w, piece, n, &owner, &m));
+    return add_target(owner, m);
 }
 
 /* --- settings --- */
@@ -200,10 +218,26 @@ static int applies(const tsr_gen_work *w, const tsr_target *t, const char *key)
     return 1;
 }
 
-/* `chosen`: the modality that the pieces of this --set belong to, or SIZE_MAX. */
+/* Set the targets of one model that a setting is for; *used when there are such. `chosen`: its
+ * name,
+ * "" for all that the setting applies to. */
+static tsr_status set_targets(tsr_gen_work *w, const char *chosen, const char *key,
+                              const char *value, int *used)
+{
+    for (size_t t = 0; w && t < w->n_chain; t++) {
+        const char *name = w->mods->items[w->chain[t].m].name;
+        if (chosen[0] ? strcmp(name, chosen) != 0 : !applies(w, &w->chain[t], key))
+            continue;
+        TSR_TRY(tsr_target_set(&w->chain[t], key, value));
+        *used = 1;
+    }
+    return TSR_OK;
+}
+
+/* `chosen`: the modality that the pieces of this --set belong to, or "". */
 static tsr_status set_piece(tsr_gen_work *w, const char *piece, size_t n, void *ctx)
 {
-    size_t *chosen = ctx;
+    char *chosen = ctx;
     char text[256], *key = text, *value, *dot;
     if (n >= sizeof text)
         TSR_FAIL(TSR_EARG, "\"%.40s...\": longer than a setting can be", piece);
@@ -215,21 +249,19 @@ static tsr_status set_piece(tsr_gen_work *w, const char *piece, size_t n, void *
     *value++ = '\0';
     dot = strchr(text, '.');
     if (dot) {
-        TSR_TRY(find(w, text, (size_t)(dot - text), chosen));
+        tsr_gen_work *owner;
+        size_t m;
+        TSR_TRY(find_owner(w, text, (size_t)(dot - text), &owner, &m));
+        memcpy(chosen, owner->mods->items[m].name, TSR_NAME_CHARS);
         key = dot + 1;
     }
     int used = 0;
-    for (size_t t = 0; t < w->n_chain; t++) {
-        if (*chosen != SIZE_MAX ? w->chain[t].m != *chosen : !applies(w, &w->chain[t], key))
-            continue;
-        TSR_TRY(tsr_target_set(&w->chain[t], key, value));
-        used = 1;
-    }
+    TSR_TRY(set_targets(w, chosen, key, value, &used));
+    TSR_TRY(set_targets(w->larger, chosen, key, value, &used));
     if (used)
         return TSR_OK;
-    if (*chosen != SIZE_MAX)
-        TSR_FAIL(TSR_ECONFIG, "%s.%s: %s is no target", w->mods->items[*chosen].name, key,
-                 w->mods->items[*chosen].name);
+    if (chosen[0])
+        TSR_FAIL(TSR_ECONFIG, "%s.%s: %s is no target", chosen, key, chosen);
     tsr_target nobody = {0};
     return tsr_target_set(&nobody, key, value); /* right or wrong, nobody takes it */
 }
@@ -260,8 +292,8 @@ static tsr_status apply_preset(tsr_gen_work *w)
     for (size_t t = 0; t < w->n_chain; t++)
         tsr_preset_target(p, w->mods, given, w->chain[t].m, &w->chain[t]);
     if (w->n_chain == 0)
-        w->n_chain = tsr_preset_chain(p, w->mods, given, TSR_STAGE_BASE | TSR_STAGE_LARGER,
-                                      w->chain);
+        w->n_chain = tsr_preset_chain(
+            p, w->mods, given, TSR_STAGE_BASE | (w->larger ? 0 : TSR_STAGE_LARGER), w->chain);
     if (w->n_chain == 0)
         TSR_FAIL(TSR_ECONFIG,
                  "the preset %s has no target that the model can predict and that was not given; "
@@ -283,12 +315,21 @@ static tsr_status plan_chain(tsr_gen_work *w)
     if (s->preset)
         TSR_TRY(apply_preset(w));
     if (w->n_chain == 0)
-        TSR_FAIL(TSR_EARG, "name what to generate with --to MODALITY, or --to all");
-    for (size_t t = 0; s->guidance && t < w->n_chain; t++)
-        TSR_TRY(tsr_target_set(&w->chain[t], "guidance", s->guidance));
+        TSR_FAIL(TSR_EARG, "name what %sto generate with --to MODALITY, or --to all",
+                 w->larger ? "of the first model " : "");
+    return tsr_gen_larger_plan(w);
+}
+
+static tsr_status read_settings(tsr_gen_work *w)
+{
+    const tsr_generation *s = w->spec;
+    tsr_gen_work *both[2] = {w, w->larger};
+    for (size_t i = 0; s->guidance && i < 2; i++)
+        for (size_t t = 0; both[i] && t < both[i]->n_chain; t++)
+            TSR_TRY(tsr_target_set(&both[i]->chain[t], "guidance", s->guidance));
     for (size_t i = 0; i < s->set.count; i++) {
-        size_t chosen = SIZE_MAX;
-        TSR_TRY(each_piece(w, s->set.items[i], set_piece, &chosen));
+        char chosen[TSR_NAME_CHARS] = "";
+        TSR_TRY(each_piece(w, s->set.items[i], set_piece, chosen));
     }
     return TSR_OK;
 }
@@ -307,6 +348,7 @@ tsr_status tsr_gen_plan(tsr_gen_work *w)
     for (size_t i = 0; i < s->hide.count; i++)
         TSR_TRY(read_mask(w, s->hide.items[i], 1));
     TSR_TRY(plan_chain(w));
+    TSR_TRY(read_settings(w));
     for (size_t m = 0; m < w->mods->count; m++)
         w->weights[m] = 1.0;
     for (size_t i = 0; i < s->weights.count; i++)

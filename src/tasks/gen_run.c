@@ -16,52 +16,87 @@ uint64_t tsr_gen_key(const tsr_gen_item *item, size_t variant)
     return tsr_hash(parts, sizeof parts).lo;
 }
 
+uint64_t tsr_gen_seed(const tsr_gen_work *w)
+{
+    return w->spec->seed + (uint64_t)w->second;
+}
+
+tsr_status tsr_gen_run(tsr_gen_work *w, const tsr_held *const *given, const uint64_t *keys,
+                       const tsr_gen_result *results, size_t n)
+{
+    TSR_TRY(tsr_generator_run(w->generator, given, keys, n, w->spec->job));
+    w->seconds += tsr_generator_get_cost(w->generator).seconds;
+    w->tokens += tsr_generator_get_cost(w->generator).tokens;
+    for (size_t i = 0; i < n; i++)
+        TSR_TRY(tsr_gen_write(w, i, &results[i]));
+    return TSR_OK;
+}
+
+/* A line of the record. *targets is borrowed from it. */
+static tsr_status begin_result(tsr_gen_work *w, const tsr_gen_item *item, size_t variant,
+                               json_t **targets)
+{
+    json_t *o;
+    *targets = json_object();
+    o = json_pack("{ss sI so}", "key", item->key, "variant", (json_int_t)variant, "targets",
+                  *targets);
+    if (!o)
+        TSR_FAIL(TSR_EFORMAT, "%s: the key is not UTF-8", item->key);
+    return tsr_json_append(w->results, o);
+}
+
 /* Results [first, first + n) of all samples times variants. */
-static tsr_status run_group(tsr_gen_work *w, tsr_generator *g, size_t first, size_t n)
+static tsr_status run_group(tsr_gen_work *w, size_t first, size_t n)
 {
     const tsr_held **given = NULL;
     uint64_t *keys = NULL;
+    tsr_gen_result *results = NULL;
     size_t variants = w->spec->variants;
     tsr_status st;
     TSR_GO(tsr_alloc(&given, n, sizeof *given));
     TSR_GO(tsr_alloc(&keys, n, sizeof *keys));
+    TSR_GO(tsr_alloc(&results, n, sizeof *results));
     for (size_t i = 0; i < n; i++) {
         const tsr_gen_item *item = &w->items[(first + i) / variants];
+        results[i] = (tsr_gen_result){.item = item, .variant = (first + i) % variants};
         given[i] = item->held;
-        keys[i] = tsr_gen_key(item, (first + i) % variants);
+        keys[i] = tsr_gen_key(item, results[i].variant);
+        TSR_GO(begin_result(w, item, results[i].variant, &results[i].targets));
     }
-    TSR_GO(tsr_generator_run(g, given, keys, n, w->spec->job));
-    w->seconds += tsr_generator_get_cost(g).seconds;
-    w->tokens += tsr_generator_get_cost(g).tokens;
-    for (size_t i = 0; i < n; i++)
-        TSR_GO(tsr_gen_write(w, g, i, (first + i) / variants, (first + i) % variants));
+    TSR_GO(tsr_gen_run(w, given, keys, results, n));
+    TSR_GO(tsr_gen_larger_run(w, results, n));
 out:
     tsr_free(given);
     tsr_free(keys);
+    tsr_free(results);
     return st;
 }
 
-static tsr_status run_all(tsr_gen_work *w)
+static tsr_status make_generator(tsr_gen_work *w, size_t group)
 {
     const tsr_generation *s = w->spec;
-    size_t group = s->batch ? s->batch : SIDE_BY_SIDE, n;
+    int weighted = s->weights.count && !w->second;
     tsr_generator_spec spec = {.samples = group,
                                .precision = s->precision,
                                .chain = w->chain,
                                .n_chain = w->n_chain,
                                .grow = w->grow,
-                               .weights = s->weights.count ? w->weights : NULL,
+                               .weights = weighted ? w->weights : NULL,
                                .no_sentinel = s->no_sentinel,
-                               .seed = s->seed};
-    tsr_generator *g = NULL;
-    tsr_status st;
-    TSR_GO(tsr_mul_size(w->n_items, s->variants, &n));
-    TSR_GO(tsr_generator_create(w->model, &spec, &g));
+                               .seed = tsr_gen_seed(w)};
+    return tsr_generator_create(w->model, &spec, &w->generator);
+}
+
+static tsr_status run_all(tsr_gen_work *w)
+{
+    size_t group = w->spec->batch ? w->spec->batch : SIDE_BY_SIDE, n;
+    TSR_TRY(tsr_mul_size(w->n_items, w->spec->variants, &n));
+    TSR_TRY(make_generator(w, group));
+    if (w->larger)
+        TSR_TRY(make_generator(w->larger, group));
     for (size_t i = 0; i < n; i += group)
-        TSR_GO(run_group(w, g, i, n - i < group ? n - i : group));
-out:
-    tsr_generator_destroy(g);
-    return st;
+        TSR_TRY(run_group(w, i, n - i < group ? n - i : group));
+    return TSR_OK;
 }
 
 /* --- the record --- */
@@ -85,13 +120,13 @@ static tsr_status record_given(const tsr_gen_work *w, json_t *into)
                           c->values[3]);
         TSR_TRY(tsr_json_set(given, name, o));
         if (w->masks[m].text)
-            TSR_TRY(tsr_json_set(o, w->masks[m].hide ? "hide" : "keep",
-                                 json_string(w->masks[m].text)));
+            TSR_TRY(
+                tsr_json_set(o, w->masks[m].hide ? "hide" : "keep", json_string(w->masks[m].text)));
     }
     return TSR_OK;
 }
 
-static tsr_status record_chain(const tsr_gen_work *w, json_t *into)
+tsr_status tsr_gen_record_chain(const tsr_gen_work *w, json_t *into)
 {
     json_t *chain = json_array();
     TSR_TRY(tsr_json_set(into, "chain", chain));
@@ -117,18 +152,18 @@ static tsr_status make_record(const tsr_gen_work *w, json_t **out)
 {
     const tsr_generation *s = w->spec;
     double n = (double)w->n_items * (double)s->variants;
-    json_t *o =
-        json_pack("{ss sI sI ss ss* sb sb}", "model", s->model, "seed", (json_int_t)s->seed,
-                  "variants", (json_int_t)s->variants, "precision",
-                  tsr_precision_name(s->precision), "preset", s->preset, "grow", w->grow,
-                  "no_sentinel", s->no_sentinel);
+    json_t *o = json_pack("{ss sI sI ss ss* sb sb}", "model", s->model, "seed", (json_int_t)s->seed,
+                          "variants", (json_int_t)s->variants, "precision",
+                          tsr_precision_name(s->precision), "preset", s->preset, "grow", w->grow,
+                          "no_sentinel", s->no_sentinel);
     tsr_status st;
     if (!o)
         TSR_FAIL(TSR_EFORMAT, "%s: the name is not UTF-8", s->model);
     if (w->decoder_steps)
         TSR_GO(tsr_json_set(o, "decoder_steps", json_integer((json_int_t)w->decoder_steps)));
     TSR_GO(record_given(w, o));
-    TSR_GO(record_chain(w, o));
+    TSR_GO(tsr_gen_record_chain(w, o));
+    TSR_GO(tsr_gen_larger_record(w, o));
     if (s->weights.count)
         TSR_GO(record_weights(w, o));
     TSR_GO(tsr_json_set(o, "results", json_incref(w->results)));
@@ -159,16 +194,41 @@ static void clear(tsr_gen_work *w)
 {
     for (size_t i = 0; w->items && i < w->n_items; i++) {
         tsr_free(w->items[i].key);
-        for (size_t m = 0; m < TSR_MODALITIES; m++)
+        for (size_t m = 0; m < TSR_MODALITIES; m++) {
             tsr_free(w->items[i].owned[m]);
-        for (size_t m = 0; m < TSR_MODALITIES; m++)
             tsr_free(w->items[i].known[m]);
+        }
     }
     tsr_free(w->items);
+    tsr_generator_destroy(w->generator);
     tsr_toolbox_clear(&w->tools);
-    tsr_corpus_close(w->corpus);
     tsr_fm_destroy(w->model);
     json_decref(w->results);
+}
+
+/* What the second model did counts as well. */
+static void add_up(tsr_gen_work *w)
+{
+    if (!w->larger)
+        return;
+    w->seconds += w->larger->seconds;
+    w->tokens += w->larger->tokens;
+    w->failed += w->larger->failed;
+}
+
+static tsr_status prepare(tsr_gen_work *w)
+{
+    const tsr_generation *s = w->spec;
+    TSR_TRY(tsr_fm_open(w->path, &w->model));
+    w->mods = &tsr_fm_get_config(w->model)->mods;
+    if (s->corpus)
+        TSR_TRY(tsr_corpus_open(s->corpus, &w->corpus));
+    TSR_TRY(tsr_gen_larger_open(w));
+    TSR_TRY(tsr_gen_plan(w));
+    TSR_TRY(tsr_gen_tools(w));
+    if (w->larger)
+        TSR_TRY(tsr_gen_tools(w->larger));
+    return tsr_gen_given(w);
 }
 
 tsr_status tsr_generation_run(const tsr_generation *g, json_t **record)
@@ -180,24 +240,24 @@ tsr_status tsr_generation_run(const tsr_generation *g, json_t **record)
         TSR_FAIL(TSR_EARG, "no variants are asked for");
     TSR_TRY(tsr_alloc(&w, 1, sizeof *w));
     w->spec = g;
+    w->path = g->model;
     w->results = json_array();
-    TSR_GO(tsr_fm_open(g->model, &w->model));
-    w->mods = &tsr_fm_get_config(w->model)->mods;
-    if (g->corpus)
-        TSR_GO(tsr_corpus_open(g->corpus, &w->corpus));
-    TSR_GO(tsr_gen_plan(w));
-    TSR_GO(tsr_gen_tools(w));
-    TSR_GO(tsr_gen_given(w));
+    TSR_GO(prepare(w));
     if (g->out)
         TSR_GO(tsr_make_folders(g->out));
     TSR_GO(run_all(w));
+    add_up(w);
     TSR_GO(make_record(w, &made));
     TSR_GO(keep_record(w, made));
     *record = made;
     made = NULL;
 out:
     json_decref(made);
+    if (w->larger)
+        clear(w->larger);
+    tsr_free(w->larger);
     clear(w);
+    tsr_corpus_close(w->corpus);
     tsr_free(w);
     return st;
 }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "tasks/genwork.h"
+#include "trainer/genpresets.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,11 +34,18 @@ static int is_known(tsr_digest d)
     return d.hi != 0 || d.lo != 0;
 }
 
-/* The name a tokenizer's file goes by: "tok_depth@224" is made by that of "depth". */
-static void plain_name(const tsr_mod *mod, char out[TSR_NAME_CHARS])
+/* The name a tokenizer's file is opened by: "tok_depth@224" is made by that of "depth", at 224
+ * pixels. */
+static const char *plain_name(const tsr_mod *mod)
 {
-    const char *name = mod->name + (strncmp(mod->name, "tok_", 4) == 0 ? 4 : 0);
-    snprintf(out, TSR_NAME_CHARS, "%.*s", (int)strcspn(name, "@"), name);
+    return mod->name + (strncmp(mod->name, "tok_", 4) == 0 ? 4 : 0);
+}
+
+/* A published file serves several sizes: one that makes as many tokens as the model has. */
+static int fits(const tsr_mod *mod, const tsr_token_space *s)
+{
+    return s->codebook_size == mod->vocabulary && s->height == mod->height &&
+           s->width == mod->width;
 }
 
 /* A model that does not name its tokenizers (a published one) goes by the names of modalities. */
@@ -45,14 +53,11 @@ static const tsr_tool *find_tool(const tsr_gen_work *w, size_t m)
 {
     const tsr_mod *mod = &w->mods->items[m];
     const tsr_tool *tool = NULL;
-    char plain[TSR_NAME_CHARS];
-    plain_name(mod, plain);
     if (is_known(mod->tokenizer))
         return tsr_toolbox_find(&w->tools, &w->spaces[m]);
     for (size_t i = 0; i < w->tools.count && !tool; i++) {
         const tsr_token_space *s = tsr_tokenizer_space(w->tools.tools[i].tokenizer);
-        int named = strcmp(s->modality, mod->name) == 0 || strcmp(s->modality, plain) == 0;
-        if (named && s->codebook_size == mod->vocabulary)
+        if (tsr_modality_same(s->modality, mod->name) && fits(mod, s))
             tool = &w->tools.tools[i];
     }
     return tool;
@@ -82,10 +87,8 @@ static tsr_status add(tsr_gen_work *w, const char *path)
 {
     tsr_status st = tsr_toolbox_add(&w->tools, path, NULL);
     for (size_t m = 0; m < w->mods->count && st != TSR_ENOMEM && st != TSR_ENOENT; m++) {
-        char hint[TSR_NAME_CHARS];
-        plain_name(&w->mods->items[m], hint);
         if (is_wanted(w, m) && !find_tool(w, m))
-            st = tsr_toolbox_add(&w->tools, path, hint);
+            st = tsr_toolbox_add(&w->tools, path, plain_name(&w->mods->items[m]));
     }
     return st;
 }
@@ -117,10 +120,10 @@ static tsr_status look_below(tsr_gen_work *w, const char *folder, const char *be
 static tsr_status beside_model(tsr_gen_work *w)
 {
     static const char *const places[] = {"tokenizers", "../tokenizers", "../corpus/tokenizers"};
-    const char *name = tsr_path_name(w->spec->model);
+    const char *name = tsr_path_name(w->path);
     char *folder;
     tsr_status st = TSR_OK;
-    TSR_TRY(tsr_strndup(&folder, w->spec->model, (size_t)(name - w->spec->model)));
+    TSR_TRY(tsr_strndup(&folder, w->path, (size_t)(name - w->path)));
     for (size_t i = 0; i < sizeof places / sizeof *places && st == TSR_OK; i++)
         st = look_below(w, folder, places[i]);
     tsr_free(folder);

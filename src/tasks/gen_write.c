@@ -37,7 +37,7 @@ static tsr_status finish(tsr_gen_work *w, const tsr_gen_item *item, tsr_generate
                          const tsr_tool *tool, tsr_media *media, char **path)
 {
     const tsr_decoding how = {.steps = w->decoder_steps,
-                              .seed = w->spec->seed,
+                              .seed = tsr_gen_seed(w),
                               .sample = tsr_gen_key(item, g->variant),
                               .job = w->spec->job};
     tsr_status st;
@@ -83,16 +83,15 @@ out:
     return st;
 }
 
-static tsr_status write_target(tsr_gen_work *w, const tsr_generator *x, size_t at, size_t t,
-                               const tsr_gen_item *item, size_t variant, json_t *targets)
+static tsr_status write_target(tsr_gen_work *w, size_t at, size_t t, const tsr_gen_result *r)
 {
     size_t m = w->chain[t].m, count;
-    const uint32_t *ids = tsr_generator_result(x, at, m, &count);
+    const uint32_t *ids = tsr_generator_result(w->generator, at, m, &count);
     tsr_tokens tokens = {0};
     tsr_media media = {0};
     char *path = NULL;
-    tsr_generated g = {.key = item->key,
-                       .variant = variant,
+    tsr_generated g = {.key = r->item->key,
+                       .variant = r->variant,
                        .modality = w->mods->items[m].name,
                        .space = &w->spaces[m],
                        .tokens = &tokens,
@@ -102,8 +101,8 @@ static tsr_status write_target(tsr_gen_work *w, const tsr_generator *x, size_t a
     TSR_GO(tsr_tokens_init(&tokens, count));
     if (count)
         memcpy(tokens.ids, ids, count * sizeof *ids);
-    TSR_GO(finish(w, item, &g, w->tool[m], &media, &path));
-    TSR_GO(record_target(&g, targets));
+    TSR_GO(finish(w, r->item, &g, w->tool[m], &media, &path));
+    TSR_GO(record_target(&g, r->targets));
     if (w->spec->show)
         w->spec->show(w->spec->ctx, &g);
 out:
@@ -113,16 +112,9 @@ out:
     return st;
 }
 
-tsr_status tsr_gen_write(tsr_gen_work *w, const tsr_generator *g, size_t at, size_t item,
-                         size_t variant)
+tsr_status tsr_gen_write(tsr_gen_work *w, size_t at, const tsr_gen_result *result)
 {
-    json_t *targets = json_object();
-    json_t *o = json_pack("{ss sI so}", "key", w->items[item].key, "variant", (json_int_t)variant,
-                          "targets", targets);
-    if (!o)
-        TSR_FAIL(TSR_EFORMAT, "sample %zu: its key is not UTF-8", item);
-    TSR_TRY(tsr_json_append(w->results, o));
     for (size_t t = 0; t < w->n_chain; t++)
-        TSR_TRY(write_target(w, g, at, t, &w->items[item], variant, targets));
+        TSR_TRY(write_target(w, at, t, result));
     return TSR_OK;
 }

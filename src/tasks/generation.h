@@ -36,6 +36,9 @@ typedef struct tsr_generated {
 
 typedef struct tsr_generation {
     const char *model;    /* file */
+    const char *super_resolution; /* file of a second model, or NULL: it sees what was given and
+                                     generated, as far as it knows the names, and generates the same
+                                     larger: by the preset (NULL: "any") and seed + 1 */
     tsr_words tokenizers; /* files or folders, looked at first; then tokenizers/ of the corpus, of
                              the model's folder, of its parent and of a corpus/ there */
     const char *corpus;   /* folder, or NULL */
@@ -50,7 +53,8 @@ typedef struct tsr_generation {
     tsr_words keep, hide; /* MODALITY=WHAT is (is not) given: SHARE of the places, X0,Y0,X1,Y1 in
                              shares of the picture, or a picture that is white there */
     tsr_words to;      /* NAME[,NAME...] in order of the chain, or "all": every output that is not
-                          given, grids first */
+                          given, grids first. Names that only the second model has are its targets;
+                          without any: what the preset has, of what is known smaller */
     tsr_words set;     /* [MODALITY.]KEY=VALUE[,KEY=VALUE...] of gensettings.h; without modality for
                           all targets that have the key */
     tsr_words weights; /* MODALITY=WEIGHT: several weighted conditions instead of one */
@@ -71,7 +75,8 @@ typedef struct tsr_generation {
 } tsr_generation;
 
 /* *record, also OUT/generate.json: {model, seed, variants, preset, grow, decoder_steps,
- *   given: {NAME: file, text or "sample"}, chain: [{target, scheme, ...}], results: [{key, variant, targets: {NAME: {tokens, file}}}],
+ *   given: {NAME: file, text or "sample"}, chain: [{target, scheme, ...}],
+ *   super_resolution: {model, seed, grow, chain}, results: [{key, variant, targets: {NAME: {tokens, file}}}],
  *   failed, seconds, tokens_per_second, samples_per_second}. Files are
  * OUT/[KEY.]NAME[.VARIANT].EXT. A result that its tokenizer cannot decode (a palette with half a
  * colour) is named, counted in "failed" and left out. A result is a function of model, conditions,

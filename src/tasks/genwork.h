@@ -38,11 +38,24 @@ typedef struct tsr_gen_item {
     uint8_t *known[TSR_MODALITIES]; /* the same of masks */
 } tsr_gen_item;
 
+/* One result under way: a variant of an item, and where its targets are recorded. */
+typedef struct tsr_gen_result {
+    const tsr_gen_item *item;
+    size_t variant;
+    json_t *targets; /* borrowed */
+} tsr_gen_result;
+
+/* The work of one model. */
 typedef struct tsr_gen_work {
     const tsr_generation *spec;
+    const char *path; /* of the model */
     tsr_fm *model;
+    tsr_generator *generator;
+    struct tsr_gen_work *larger; /* that of the second model, or NULL */
+    int second;                  /* this is the second model's: */
+    int sources[TSR_MODALITIES]; /* modality of the first, or -1 */
     const tsr_mods *mods;
-    tsr_corpus *corpus; /* or NULL */
+    tsr_corpus *corpus; /* or NULL; second model: borrowed */
     tsr_toolbox tools;
     tsr_token_space spaces[TSR_MODALITIES];
     const tsr_tool *tool[TSR_MODALITIES]; /* NULL: none was found */
@@ -84,8 +97,24 @@ TSR_USE tsr_status tsr_gen_given(tsr_gen_work *w);
  * (gen_run.c). */
 uint64_t tsr_gen_key(const tsr_gen_item *item, size_t variant);
 
-/* Decode, write and record the targets of one sample and variant (gen_write.c). */
-TSR_USE tsr_status tsr_gen_write(tsr_gen_work *w, const tsr_generator *g, size_t at, size_t item,
-                                 size_t variant);
+/* Seed of a work's draws (gen_run.c). */
+uint64_t tsr_gen_seed(const tsr_gen_work *w);
+
+/* Generate n results and write them (gen_run.c). */
+TSR_USE tsr_status tsr_gen_run(tsr_gen_work *w, const tsr_held *const *given, const uint64_t *keys,
+                               const tsr_gen_result *results, size_t n);
+TSR_USE tsr_status tsr_gen_record_chain(const tsr_gen_work *w, json_t *into);
+
+/* Decode, write and record the targets of one result, number `at` of the last run (gen_write.c). */
+TSR_USE tsr_status tsr_gen_write(tsr_gen_work *w, size_t at, const tsr_gen_result *result);
+
+/* The second model (gen_larger.c); nothing is done without one. Opened before the plan is made, and
+ * planned after that of the first; run on the results that the first has just made.
+ * Errors   TSR_EMISMATCH the models differ in a modality of the same name, TSR_ECONFIG nothing to
+ * do, those of tsr_fm_open. */
+TSR_USE tsr_status tsr_gen_larger_open(tsr_gen_work *w);
+TSR_USE tsr_status tsr_gen_larger_plan(tsr_gen_work *w);
+TSR_USE tsr_status tsr_gen_larger_run(tsr_gen_work *w, const tsr_gen_result *results, size_t n);
+TSR_USE tsr_status tsr_gen_larger_record(const tsr_gen_work *w, json_t *into);
 
 #endif

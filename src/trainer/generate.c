@@ -244,6 +244,15 @@ const uint32_t *tsr_generator_result(const tsr_generator *g, size_t i, size_t m,
     return k->ids;
 }
 
+void tsr_generator_held(const tsr_generator *g, size_t i, size_t m, tsr_held *out)
+{
+    int t = tsr_gen_place(g, m);
+    if (t < 0 || i >= g->n_samples)
+        return;
+    const tsr_gen_target *k = &g->samples[i].targets[t];
+    *out = (tsr_held){.present = 1, .count = k->count, .ids = k->ids};
+}
+
 tsr_generator_cost tsr_generator_get_cost(const tsr_generator *g)
 {
     return g->cost;

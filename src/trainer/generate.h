@@ -100,6 +100,10 @@ TSR_USE tsr_status tsr_generator_run(tsr_generator *g, const tsr_held *const *gi
  * [EOS], also when it was not reached. NULL and 0 when m is no target. */
 const uint32_t *tsr_generator_result(const tsr_generator *g, size_t i, size_t m, size_t *count);
 
+/* The same as a condition of a further generation: with the [EOS] that was reached. Left alone when m
+ * is no target. Borrowed until the next run. */
+void tsr_generator_held(const tsr_generator *g, size_t i, size_t m, tsr_held *out);
+
 /* What the last run cost, over all targets. */
 typedef struct tsr_generator_cost {
     double seconds, flops;

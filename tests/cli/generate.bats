@@ -163,6 +163,54 @@ changed()
     exits 1 "${generate[@]}" --from "palette:=two colours" --to rgb
 }
 
+@test "super-resolution by a second model" {
+    local tok="$data/golden/rgb.safetensors" run="$scratch/run"
+    "$TESSERA_BUILD/write_model" "$run/base.safetensors" "caption=$of/caption.json" "tok_rgb@224=$tok"
+    "$TESSERA_BUILD/write_model" "$run/sr.safetensors" "caption=$of/caption.json" \
+        "tok_rgb@224=$tok" "tok_rgb@448=$tok"
+    "$TESSERA_BUILD/write_model" "$run/bare.safetensors" "tok_rgb@224=$tok" "tok_rgb@448=$tok"
+    local sr=("$tessera" generate --tokenizers "$of/caption.json" --tokenizers "$tok"
+        --progress none --quiet --set "tok_rgb@448.steps=2,temperature=0")
+    # from words, with the published settings, at both sizes
+    exits 0 "${sr[@]}" "$run/base.safetensors" --super-resolution "$run/sr.safetensors" \
+        --from "caption:=a sample" --preset t2i --set "tok_rgb@224.steps=2" -n 2 -o "$scratch/out"
+    for n in 0 1; do
+        [ "$(od -An -tu1 -j18 -N2 "$scratch/out/tok_rgb@224.$n.png" | xargs)" = "0 224" ]
+        [ "$(od -An -tu1 -j18 -N2 "$scratch/out/tok_rgb@448.$n.png" | xargs)" = "1 192" ]
+    done
+    jq -e '[.chain[].target] == ["tok_rgb@224"] and .chain[0].temperature == 0.5 and
+        .super_resolution.seed == 1 and .super_resolution.grow and
+        (.super_resolution.chain | map(.target)) == ["tok_rgb@448"] and
+        .super_resolution.chain[0].scheme == "maskgit" and
+        .super_resolution.chain[0].guidance == 3 and .super_resolution.chain[0].steps == 2 and
+        all(.results[].targets; (.["tok_rgb@224"].tokens | length) == 196 and
+            (.["tok_rgb@448"].tokens | length) == 784)' "$scratch/out/generate.json"
+    # it sees what was generated: other tokens at 224, other ones at 448
+    jq -e '[.results[].targets["tok_rgb@448"].tokens] | .[0] != .[1]' "$scratch/out/generate.json"
+    # two steps are the same as one
+    exits 0 "${sr[@]}" "$run/base.safetensors" --super-resolution "$run/bare.safetensors" --json \
+        --from "tok_rgb@224=$picture" --to "caption,tok_rgb@448" --set caption.max_tokens=3
+    both=$(tokens tok_rgb@448)
+    exits 0 "${sr[@]}" "$run/bare.safetensors" --from "tok_rgb@224=$picture" --preset any --seed 1 \
+        --json
+    [ "$(tokens tok_rgb@448)" = "$both" ]
+    exits 0 "${sr[@]}" "$run/base.safetensors" --super-resolution "$run/sr.safetensors" --json \
+        --from "tok_rgb@224=$picture" --to "caption,tok_rgb@448" --set caption.max_tokens=3
+    [ "$(tokens tok_rgb@448)" != "$both" ]
+
+    exits 2 "${sr[@]}" "$run/base.safetensors" --super-resolution "$run/base.safetensors" \
+        --from "caption:=a" --to "tok_rgb@224"
+    contains "$errors" "larger"
+    exits 2 "${sr[@]}" "$run/base.safetensors" --super-resolution "$run/sr.safetensors" \
+        --from "caption:=a" --to "tok_rgb@224,tok_rgb@447"
+    contains "$errors" 'did you mean "tok_rgb@448"'
+    "$TESSERA_BUILD/write_model" "$run/other.safetensors" "caption=$of/palette.json" \
+        "tok_rgb@224=$tok" "tok_rgb@448=$tok"
+    exits 3 "${sr[@]}" "$run/base.safetensors" --super-resolution "$run/other.safetensors" \
+        --from "caption:=a" --to "tok_rgb@224"
+    contains "$errors" "caption is made by tokenizer"
+}
+
 @test "wrong requests are told" {
     exits 2 "${generate[@]}" --to capton
     contains "$errors" 'did you mean "caption"'

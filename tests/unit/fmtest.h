@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "nn/adamw.h"
 #include "trainer/fmnet.h"
 
 /* Modalities of the test model, by index (names are in order). */
@@ -163,6 +164,45 @@ static inline void fmtest_batch_clear(fmtest_batch *b)
 {
     for (size_t i = 0; i < FMTEST_EXAMPLES; i++)
         tsr_example_clear(&b->items[i]);
+}
+
+/* AdamW on batches of 16 examples for so many steps. TESSERA_VERBOSE shows losses. */
+static inline void fmtest_teach(tsr_fm *m, size_t steps, void (*example)(tsr_example *e, tsr_rng *r))
+{
+    enum { BATCH = 16 };
+    tsr_fmnet_spec s =
+        fmtest_spec(tsr_fm_get_config(m), TSR_FMNET_TRAIN, TSR_PRECISION_FP32, BATCH);
+    tsr_params *ps = tsr_fm_params(m);
+    tsr_adamw opt = tsr_adamw_defaults();
+    tsr_example e[BATCH];
+    const tsr_example *list[BATCH];
+    tsr_fmnet *n;
+    double norm;
+    opt.weight_decay = 0.0;
+    assert_ok(tsr_params_need_grads(ps));
+    assert_ok(tsr_fmnet_create(m, &s, &n));
+    for (size_t i = 0; i < BATCH; i++) {
+        assert_ok(tsr_example_init(&e[i], &tsr_fm_get_config(m)->mods, 60, 0));
+        list[i] = &e[i];
+    }
+    for (size_t step = 1; step <= steps; step++) {
+        tsr_params_zero_grads(ps);
+        for (size_t i = 0; i < BATCH; i++) {
+            tsr_rng r;
+            tsr_rng_init(&r, 9, TSR_RNG_TEST, step * BATCH + i);
+            example(&e[i], &r);
+        }
+        assert_ok(tsr_fmnet_run(n, list, BATCH, 1.0));
+        assert_ok(tsr_grad_norm(ps, &norm));
+        opt.lr =
+            2e-3 * (step < 20 ? (double)step / 20.0 : 1.0 - 0.9 * (double)step / (double)steps);
+        assert_ok(tsr_adamw_step(ps, &opt, step, tsr_clip_factor(norm, 1.0)));
+        if (step % 50 == 0 && getenv("TESSERA_VERBOSE"))
+            print_message("step %zu loss %g\n", step, tsr_fmnet_loss(n));
+    }
+    for (size_t i = 0; i < BATCH; i++)
+        tsr_example_clear(&e[i]);
+    tsr_fmnet_destroy(n);
 }
 
 #endif
