@@ -154,7 +154,7 @@ static tsr_status prepare(run *r)
         const tsr_tool *tool = r->set.of[p->to].tool;
         TSR_TRY(tsr_eval_target(r->mods, p->to,
                                 tool ? tsr_tokenizer_kind_name(tool->tokenizer) : NULL,
-                                p->task->settings, &p->method));
+                                p->need, p->task->settings, &p->method));
     }
     tsr_status st =
         tsr_eval_set_fill(&r->set, spec->split, wanted, r->lists, r->n_lists, spec->job, &empty);

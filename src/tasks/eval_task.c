@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "trainer/genpresets.h"
 #include "trainer/gensettings.h"
 
 #include <string.h>
@@ -19,6 +20,8 @@ const tsr_field tsr_eval_fields[] = {
      "figures to report, the main one first; default: as suits the target"},
     {"tasks.*.samples", TSR_FIELD_INT, NULL, 2, 1e9,
      "samples of this task at most; default: those of the evaluation"},
+    {"tasks.*.preset", TSR_FIELD_STRING, NULL, 0, 0,
+     "published settings, as tessera generate has them; those beside it go before"},
     {"tasks.*.scheme", TSR_FIELD_STRING, NULL, 0, 0, "maskgit, random or autoregressive"},
     {"tasks.*.steps", TSR_FIELD_INT, NULL, 1, 65536, "steps in which a grid is filled"},
     {"tasks.*.tokens", TSR_FIELD_STRING, NULL, 0, 0, "tokens of each step: cosine or linear"},
@@ -211,7 +214,7 @@ int tsr_eval_is_fixed(const tsr_eval_method *m)
 static int is_ours(const char *key, const json_t *value)
 {
     int unlimited = strcmp(key, "max_tokens") == 0 && json_number_value(value) == 0;
-    return unlimited || strcmp(key, "variants") == 0;
+    return unlimited || strcmp(key, "variants") == 0 || strcmp(key, "preset") == 0;
 }
 
 static tsr_status set_target(tsr_target *t, const json_t *settings)
@@ -229,11 +232,29 @@ static tsr_status set_target(tsr_target *t, const json_t *settings)
     return TSR_OK;
 }
 
-tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const char *kind, const json_t *settings,
-                           tsr_eval_method *out)
+/* As a preset has it that is named: what is given then decides, too. */
+static tsr_status apply_preset(const tsr_mods *mods, size_t m, const char *need, const char *name,
+                               tsr_eval_method *method)
+{
+    const tsr_preset *p;
+    char given[TSR_MODALITIES];
+    if (!name)
+        return TSR_OK;
+    TSR_TRY(tsr_preset_find(name, &p));
+    memcpy(given, need, mods->count);
+    given[m] = 0;
+    tsr_preset_target(p, mods, given, m, &method->target);
+    method->variants = 1;
+    return TSR_OK;
+}
+
+tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const char *kind, const char *need,
+                           const json_t *settings, tsr_eval_method *out)
 {
     const json_t *variants = json_object_get(settings, "variants");
+    const char *preset = json_string_value(json_object_get(settings, "preset"));
     tsr_eval_method method = defaults(mods, m, kind);
+    TSR_TRY(apply_preset(mods, m, need, preset, &method));
     TSR_TRY(set_target(&method.target, settings));
     if (variants)
         method.variants = (size_t)json_number_value(variants);

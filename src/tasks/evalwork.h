@@ -23,10 +23,10 @@ typedef struct tsr_eval_method {
 } tsr_eval_method;
 
 /* A task's settings over the defaults of evaluation for modality m, whose tokenizer is of `kind`
- * ("depth", ...; NULL: unknown). Where nothing is drawn one variant is all there is. Errors:
- * TSR_ECONFIG. */
+ * ("depth", ...; NULL: unknown), or over those of the preset they name. `need` [mods]: 1 for what
+ * the task is about. Where nothing is drawn one variant is all there is. Errors: TSR_ECONFIG. */
 TSR_USE tsr_status tsr_eval_target(const tsr_mods *mods, size_t m, const char *kind,
-                                   const json_t *settings, tsr_eval_method *out);
+                                   const char *need, const json_t *settings, tsr_eval_method *out);
 
 /* 1 when no random number decides anything: the result depends on the inputs alone. */
 int tsr_eval_is_fixed(const tsr_eval_method *m);

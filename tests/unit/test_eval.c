@@ -76,8 +76,9 @@ static void reads_recipes(void **state)
                     .width = 2};
     tsr_eval_method method;
     json_t *settings;
+    const char need[TSR_MODALITIES] = {1};
     assert_ok(tsr_mods_add(&mods, &grid));
-    assert_ok(tsr_eval_target(&mods, 0, "label", t.items[1].settings, &method));
+    assert_ok(tsr_eval_target(&mods, 0, "label", need, t.items[1].settings, &method));
     assert_int_equal(method.target.steps, 3);
     assert_int_equal(method.variants, 4);
     assert_int_equal(method.target.scheme, TSR_SCHEME_ROAR);
@@ -88,10 +89,10 @@ static void reads_recipes(void **state)
     assert_string_equal(json_string_value(json_object_get(settings, "tokens")), "linear");
     assert_int_equal(json_integer_value(json_object_get(settings, "variants")), 4);
     json_decref(settings);
-    assert_ok(tsr_eval_target(&mods, 0, "depth", NULL, &method));
+    assert_ok(tsr_eval_target(&mods, 0, "depth", need, NULL, &method));
     assert_true(method.target.temperature == 1 && method.variants > 1 &&
                 !tsr_eval_is_fixed(&method));
-    assert_ok(tsr_eval_target(&mods, 0, "audio", NULL, &method));
+    assert_ok(tsr_eval_target(&mods, 0, "audio", need, NULL, &method));
     assert_true(method.target.temperature == 0 && method.variants == 1 &&
                 tsr_eval_is_fixed(&method));
     tsr_eval_tasks_clear(&t);
@@ -101,8 +102,19 @@ static void reads_recipes(void **state)
     assert_fails(TSR_ECONFIG, parse("tasks: [{from: a, to: b, samples: 1}]", &t));
     assert_fails(TSR_ECONFIG, parse("tasks: [{from: a, to: b, step: 3}]", &t));
     assert_fails(TSR_ECONFIG, parse("tasks: {from: a, to: b}", &t));
+    assert_ok(parse(
+        "tasks: [{from: a, to: b, preset: any, steps: 5}, {from: a, to: b, preset: no}]", &t));
+    snprintf(mods.items[0].name, sizeof mods.items[0].name, "depth");
+    assert_ok(tsr_eval_target(&mods, 0, "depth", need, t.items[0].settings, &method));
+    assert_true(method.target.temperature == 3 && method.target.guidance == 2 &&
+                method.target.cooling == TSR_TEMPERATURE_ONEX && method.target.steps == 5 &&
+                method.variants == 1);
+    assert_fails(TSR_ECONFIG,
+                 tsr_eval_target(&mods, 0, "depth", need, t.items[1].settings, &method));
+    tsr_eval_tasks_clear(&t);
     assert_ok(parse("tasks: [{from: a, to: b, scheme: diffusion}]", &t));
-    assert_fails(TSR_ECONFIG, tsr_eval_target(&mods, 0, "label", t.items[0].settings, &method));
+    assert_fails(TSR_ECONFIG,
+                 tsr_eval_target(&mods, 0, "label", need, t.items[0].settings, &method));
     tsr_eval_tasks_clear(&t);
 }
 
