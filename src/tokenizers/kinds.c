@@ -7,13 +7,14 @@
 
 #include <string.h>
 
-extern const tsr_kind tsr_kind_boxes, tsr_kind_metadata, tsr_kind_palette, tsr_kind_pixels,
-    tsr_kind_poses, tsr_kind_text, tsr_kind_vector;
+extern const tsr_kind tsr_kind_boxes, tsr_kind_instances, tsr_kind_metadata, tsr_kind_palette,
+    tsr_kind_pixels, tsr_kind_poses, tsr_kind_text, tsr_kind_vector;
 
 const tsr_kind *const tsr_kinds[] = {
     &tsr_kind_image,    &tsr_kind_depth,   &tsr_kind_normal, &tsr_kind_label, &tsr_kind_audio,
     &tsr_kind_metadata, &tsr_kind_palette, &tsr_kind_boxes,  &tsr_kind_text,  &tsr_kind_pixels,
     &tsr_kind_vector,   &tsr_kind_poses,   &tsr_kind_mask,  &tsr_kind_features,
+    &tsr_kind_instances,
     NULL,
 };
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "dsp/resize.h"
+#include "tokenizers/outline.h"
 #include "tokenizers/pixels.h"
 #include "tokenizers/text.h"
 #include "tokenizers/trainable.h"
@@ -342,6 +343,250 @@ static void wrong_poses_are_refused(void **state)
     json_array_clear(codes);
     assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(t, w, &in, &ids));
     json_decref(m.as.record);
+    tsr_tokenizer_work_destroy(w);
+    tsr_tokenizer_destroy(t);
+}
+
+/* ---- instances --------------------------------------------------------------------------------*/
+
+static tsr_crop golden_crop(void)
+{
+    const json_t *c = value("sam_instance", "crop (top,left,h,w)");
+    int32_t v[4];
+    for (size_t k = 0; k < 4; k++)
+        v[k] = (int32_t)json_integer_value(json_array_get(c, k));
+    return (tsr_crop){v[0], v[1], v[2], v[3], 0};
+}
+
+static void outlines_become_the_published_masks(void **state)
+{
+    (void)state;
+    const tsr_crop crop = golden_crop();
+    const json_t *points = json_array_get(value("sam_instance", "points_after"), 0);
+    const json_t *rows = value("sam_instance", "mask_rows_hex");
+    tsr_outline o;
+    tsr_image mask;
+    int kept;
+    size_t set = 0, wrong = 0;
+    assert_ok(tsr_outline_read(value("sam_instance", "polygon_xy"), &o));
+    assert_ok(tsr_outline_place(&o, &crop, 224, 0.0005, &kept));
+    assert_true(kept && o.n == json_array_size(points));
+    for (size_t i = 0; i < o.n; i++) {
+        const json_t *p = json_array_get(points, i);
+        assert_int_equal(o.p[i].x, json_integer_value(json_array_get(p, 0)));
+        assert_int_equal(o.p[i].y, json_integer_value(json_array_get(p, 1)));
+    }
+    assert_ok(tsr_outline_mask(&o, 64, &mask));
+    for (size_t y = 0; y < 64; y++) {
+        uint64_t bits = strtoull(json_string_value(json_array_get(rows, y)), NULL, 16);
+        for (size_t x = 0; x < 64; x++) {
+            uint8_t v = ((uint8_t *)mask.data)[64 * y + x];
+            wrong += v != (bits >> (63 - x) & 1);
+            set += v;
+        }
+    }
+    print_message("instances: %zu corners and 4,096 pixels of the mask, %zu differ\n", o.n, wrong);
+    assert_int_equal(wrong, 0);
+    assert_int_equal(set, json_integer_value(value("sam_instance", "mask_pixels_set")));
+    tsr_image_clear(&mask);
+    tsr_outline_clear(&o);
+    /* mirrored: the same box counted from the other side */
+    tsr_crop mirrored = crop;
+    mirrored.flip = 1;
+    assert_ok(tsr_outline_read(value("sam_instance", "polygon_xy"), &o));
+    assert_ok(tsr_outline_place(&o, &mirrored, 224, 0.0005, &kept));
+    assert_true(kept && o.low.x == 224 - 209 && o.high.x == 224);
+    assert_int_equal(o.p[0].x, 224);
+    tsr_outline_clear(&o);
+    assert_ok(tsr_outline_read(value("sam_instance", "polygon_xy"), &o));
+    assert_ok(tsr_outline_place(&o, &crop, 224, 0.9, &kept));
+    assert_true(!kept && o.p == NULL);
+}
+
+static void outlines_are_read_as_they_are_nested(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"[[1,2],[3,4],[5,6]]", "[[[1,2]],[[3,4]],[[5,6]]]",
+                                       "[[[1,2],[3,4],[5,6]]]", "[[[[1,2]],[[3,4]],[[5,6]]],[[[7,8]]]]",
+                                       "[[1.9,2.1],[3,4.7],[5,6]]"};
+    static const char *const wrong[] = {"[]", "{}", "[[]]", "[[1,2],[3]]", "[[1,2],[3,\"4\"]]",
+                                        "[[1,2],[3,1e9]]", "[1,2]", "[[1,2],3]", "7", "[[[[[[[1,2]]]]]]]",
+                                        "[[1,2,3]]"};
+    tsr_outline o;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        json_t *v = parse(good[i]);
+        assert_ok(tsr_outline_read(v, &o));
+        assert_int_equal(o.n, 3);
+        assert_true(o.p[1].x == 3 && o.p[1].y == 4 && o.low.x == 1 && o.high.y == 6);
+        tsr_outline_clear(&o);
+        json_decref(v);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        json_t *v = i == 8 ? json_integer(7) : parse(wrong[i]);
+        assert_fails(TSR_EFORMAT, tsr_outline_read(v, &o));
+        json_decref(v);
+    }
+}
+
+#define CODES "1,2,511,512,1023,6,7,8,9,10,11,12,13,14,15,16"
+#define SAID                                                                                       \
+    "v0=1 v0=2 v0=511 v1=0 v1=511 v0=6 v0=7 v0=8 v0=9 v0=10 v0=11 v0=12 v0=13 v0=14 v0=15 v0=16"
+
+static void instances_go_both_ways(void **state)
+{
+    (void)state;
+    /* two squares that meet on column 112; the grid's points are at multiples of 28 */
+    json_t *record = parse("[{\"points\":[[[0,0],[112,0],[112,60],[0,60]],[[112,0],[200,0],[200,60],[112,60]]],"
+                           "\"token_ids\":[[" CODES "],[" CODES "]],"
+                           "\"bbox\":[[0.9,0,60.7,112],[0,112,60,200]]},"
+                           "{\"points\":[],\"token_ids\":[],\"bbox\":[]}]");
+    tsr_tokenizer *t = sequence("\"kind\":\"instances\",\"queries\":\"grid\"");
+    char *got = encode_text(t, record, NULL);
+    static const char first[] = "point v0=28 v1=28 polygon v0=0 v1=0 v2=112 v3=60 " SAID " point v0=28 v1=56 ";
+    static const char both[] = " point v0=28 v1=112 polygon v0=0 v1=0 v2=112 v3=60 " SAID
+                               " polygon v0=112 v1=0 v2=200 v3=60 " SAID " point v0=28 v1=140 polygon v0=112";
+    assert_memory_equal(got, first, sizeof first - 1);
+    assert_non_null(strstr(got, both));
+    assert_non_null(strstr(got, " point v0=84 v1=28 none point v0=84 v1=56 none "));
+    size_t points = 0;
+    for (const char *p = got; (p = strstr(p, "point ")); p++)
+        points++;
+    assert_int_equal(points, 49);
+    /* decoded and encoded again */
+    tsr_tokens ids = {0};
+    tsr_media m = {0};
+    assert_ok(tsr_text_encode(text, got, strlen(got) - strlen(" [EOS]"), &ids));
+    assert_ok(tsr_tokenizer_decode(t, NULL, &ids, &m));
+    assert_int_equal(json_array_size(json_object_get(m.as.record, "token_ids")), 2);
+    char *again = encode_text(t, m.as.record, NULL);
+    assert_string_equal(again, got);
+    tsr_free(again);
+    tsr_free(got);
+    tsr_tokens_clear(&ids);
+    tsr_media_clear(&m);
+    /* the other crop has nothing; a third there is not */
+    tsr_tokenizer_work *w;
+    tsr_media in_record = {.kind = TSR_MEDIA_RECORD, .as.record = record};
+    tsr_inputs in = {.media = {&in_record}, .count = 1, .crop = 1};
+    assert_ok(tsr_tokenizer_work_create(t, &w));
+    assert_ok(tsr_tokenizer_encode(t, w, &in, &ids));
+    assert_ok(tsr_text_decode(text, ids.ids, ids.count, &got, NULL));
+    points = 0;
+    for (const char *p = got; (p = strstr(p, " none ")); p++)
+        points++;
+    assert_int_equal(points, 49);
+    tsr_free(got);
+    tsr_tokens_clear(&ids);
+    in.crop = 2;
+    assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(t, w, &in, &ids));
+    tsr_tokenizer_work_destroy(w);
+    tsr_tokenizer_destroy(t);
+    json_decref(record);
+}
+
+/* Drawn points: as many as asked for, the same each time, others for another seed or crop. */
+static void query_points_are_drawn(void **state)
+{
+    (void)state;
+    json_t *record = parse("[]");
+    char *seen[3];
+    for (size_t i = 0; i < 3; i++) {
+        tsr_tokenizer *t = sequence(i < 2 ? "\"kind\":\"instances\",\"seed\":4"
+                                          : "\"kind\":\"instances\",\"seed\":5,\"points\":3");
+        seen[i] = encode_text(t, record, NULL);
+        size_t points = 0;
+        for (const char *p = seen[i]; (p = strstr(p, "point ")); p++)
+            points++;
+        assert_int_equal(points, i < 2 ? 7 : 3);
+        tsr_tokenizer_destroy(t);
+    }
+    assert_string_equal(seen[0], seen[1]);
+    assert_true(strncmp(seen[0], seen[2], 18) != 0);
+    for (size_t i = 0; i < 3; i++)
+        tsr_free(seen[i]);
+    json_decref(record);
+}
+
+/* Outlines of the picture, codes by the tokenizer of masks: those of the mask itself. */
+static void outlines_get_codes_from_masks(void **state)
+{
+    (void)state;
+    char *path, *members, *got, words[400] = "polygon v0=0 v1=31 v2=209 v3=224";
+    const tsr_crop crop = golden_crop();
+    const tsr_view view = {crop, 300, 300};
+    tsr_tokenizer *t, *masks;
+    tsr_tokenizer_work *w;
+    tsr_tokens ids = {0};
+    tsr_outline o;
+    tsr_media mask = {.kind = TSR_MEDIA_IMAGE};
+    const tsr_inputs in = {.media = {&mask}, .count = 1};
+    int kept;
+    json_t *config = parse("{\"kind\":\"mask\",\"modality\":\"sam_mask\",\"image_size\":64,"
+                           "\"model\":{\"enc_dim\":32,\"enc_depth\":1,\"enc_heads\":2,\"dec_dim\":32,"
+                           "\"dec_depth\":1,\"dec_heads\":2,\"patch_size\":16,\"codebook_size\":1024,"
+                           "\"latent_dim\":8}}");
+    assert_ok(tsr_trainable_create(config, "test", 7, &masks));
+    json_decref(config);
+    assert_ok(tsr_format(&path, "%s/test_preprocess_masks.safetensors", build_folder()));
+    assert_ok(tsr_tokenizer_write(masks, path));
+    assert_ok(tsr_format(&members, "\"kind\":\"instances\",\"queries\":\"grid\",\"codes\":\"%s\"", path));
+    t = sequence(members);
+    json_t *record = json_pack("[{s:O}, {s:[[ii][ii][ii]]}]", "points", value("sam_instance", "polygon_xy"),
+                               "points", 1, 1, 9, 1, 9, 9); /* the second is not in the crop */
+    got = encode_text(t, record, &view);
+    assert_ok(tsr_outline_read(value("sam_instance", "polygon_xy"), &o));
+    assert_ok(tsr_outline_place(&o, &crop, 224, 0.0005, &kept));
+    assert_ok(tsr_outline_mask(&o, 64, &mask.as.image));
+    assert_ok(tsr_tokenizer_work_create(masks, &w));
+    assert_ok(tsr_tokenizer_encode(masks, w, &in, &ids));
+    for (size_t i = 0, n = strlen(words); i < 16; i++)
+        n += (size_t)snprintf(words + n, sizeof words - n, " v%d=%u", ids.ids[i] >= 512, ids.ids[i] % 512);
+    assert_non_null(strstr(got, words));
+    tsr_free(got);
+    tsr_tokenizer_work_destroy(w);
+    tsr_tokens_clear(&ids);
+    tsr_outline_clear(&o);
+    tsr_media_clear(&mask);
+    /* without that tokenizer, or without the picture's size, there are no codes and no crop */
+    tsr_tokenizer *bare = sequence("\"kind\":\"instances\"");
+    tsr_media m = {.kind = TSR_MEDIA_RECORD, .as.record = record};
+    tsr_inputs seen = {.media = {&m}, .count = 1, .view = &view};
+    assert_ok(tsr_tokenizer_work_create(bare, &w));
+    assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(bare, w, &seen, &ids));
+    seen.view = NULL;
+    assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(bare, w, &seen, &ids));
+    tsr_tokenizer_work_destroy(w);
+    tsr_tokenizer_destroy(bare);
+    tsr_tokenizer_destroy(t);
+    tsr_tokenizer_destroy(masks);
+    json_decref(record);
+    tsr_free(members);
+    tsr_free(path);
+}
+
+static void wrong_instances_are_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "{}",
+        "{\"instances\":7}",
+        "[{\"points\":[],\"token_ids\":[[" CODES "]],\"bbox\":[[0,0,9,9]]}]",
+        "[{\"points\":[[[0,0],[9,9]]],\"token_ids\":[[1,2]],\"bbox\":[[0,0,9,9]]}]",
+        "[{\"points\":[[[0,0],[9,9]]],\"token_ids\":[[" CODES "]],\"bbox\":[[0,0,9,225]]}]",
+        "[{\"points\":[[[0,0],[9,9]]],\"token_ids\":[[" CODES "]],\"bbox\":[[0,0,9]]}]",
+        "[{\"points\":[3],\"token_ids\":[[" CODES "]],\"bbox\":[[0,0,9,9]]}]",
+        "{\"queries\":[{\"point\":[1],\"instances\":[]}],\"token_ids\":[],\"bbox\":[]}",
+        "{\"queries\":[{\"point\":[1,2],\"instances\":[0]}],\"token_ids\":[],\"bbox\":[]}"};
+    tsr_tokenizer *t = sequence("\"kind\":\"instances\"");
+    tsr_tokenizer_work *w;
+    tsr_tokens ids = {0};
+    assert_ok(tsr_tokenizer_work_create(t, &w));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        tsr_media m = {.kind = TSR_MEDIA_RECORD, .as.record = parse(wrong[i])};
+        const tsr_inputs in = {.media = {&m}, .count = 1};
+        assert_fails(TSR_EFORMAT, tsr_tokenizer_encode(t, w, &in, &ids));
+        json_decref(m.as.record);
+    }
     tsr_tokenizer_work_destroy(w);
     tsr_tokenizer_destroy(t);
 }
@@ -700,6 +945,12 @@ int main(void)
         cmocka_unit_test(poses_in_drawn_order),
         cmocka_unit_test(wrong_poses_are_refused),
         cmocka_unit_test(poses_get_codes_from_joints),
+        cmocka_unit_test(outlines_become_the_published_masks),
+        cmocka_unit_test(outlines_are_read_as_they_are_nested),
+        cmocka_unit_test(instances_go_both_ways),
+        cmocka_unit_test(query_points_are_drawn),
+        cmocka_unit_test(outlines_get_codes_from_masks),
+        cmocka_unit_test(wrong_instances_are_refused),
         cmocka_unit_test(depth_is_standardised_as_published),
         cmocka_unit_test(depth_follows_the_chosen_pillow),
         cmocka_unit_test(normals_are_mirrored_as_published),
