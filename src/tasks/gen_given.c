@@ -91,9 +91,8 @@ out:
     return st;
 }
 
-/* Text as it stands, or JSON for what is made of records. */
-static tsr_status encode_literal(const tsr_tool *tool, const char *name, const char *text,
-                                 tsr_tokens *out)
+tsr_status tsr_gen_literal(const tsr_tool *tool, const char *name, const char *text,
+                           tsr_tokens *out)
 {
     tsr_media media = {0};
     tsr_inputs in = {.media = {&media}, .count = 1};
@@ -116,7 +115,7 @@ static tsr_status encode(tsr_gen_work *w, size_t m, tsr_tokens *out)
     const tsr_gen_condition *c = &w->conditions[m];
     const tsr_tool *tool = w->tool[m];
     if (c->origin == TSR_GEN_LITERAL)
-        return encode_literal(tool, w->mods->items[m].name, c->values[0], out);
+        return tsr_gen_literal(tool, w->mods->items[m].name, c->values[0], out);
     tsr_status st = tsr_onefile_encode(tool->tokenizer, tool->work, c->values, c->n, NULL, out);
     if (st == TSR_ENOENT && w->mods->items[m].cls == TSR_CLASS_SEQUENCE)
         TSR_FAIL(TSR_ENOENT, "%s: no such file; for words as they stand write %s:=WORDS",
@@ -169,22 +168,19 @@ static tsr_status mask_item(const tsr_gen_work *w, tsr_gen_item *item)
     return TSR_OK;
 }
 
-static tsr_status fill_item(tsr_gen_work *w, size_t i)
+tsr_status tsr_gen_fill(tsr_gen_work *w, const uint64_t *sample, const tsr_gen_item *first,
+                        tsr_gen_item *item)
 {
-    tsr_gen_item *item = &w->items[i];
-    uint64_t sample = 0;
-    if (w->spec->samples.count) {
-        TSR_TRY(tsr_corpus_find_named(w->corpus, w->spec->samples.items[i], &sample));
-        TSR_TRY(tsr_corpus_key(w->corpus, sample, &item->key));
-    } else {
+    if (sample)
+        TSR_TRY(tsr_corpus_key(w->corpus, *sample, &item->key));
+    else
         TSR_TRY(tsr_strdup(&item->key, ""));
-    }
     for (size_t m = 0; m < w->mods->count; m++) {
         tsr_gen_origin origin = w->conditions[m].origin;
         if (origin == TSR_GEN_SAMPLE)
-            TSR_TRY(read_sample(w, item, sample, m));
-        else if (origin != TSR_GEN_ABSENT && i > 0)
-            item->held[m] = w->items[0].held[m]; /* one file for all samples */
+            TSR_TRY(read_sample(w, item, *sample, m));
+        else if (origin != TSR_GEN_ABSENT && first)
+            item->held[m] = first->held[m];
         else if (origin != TSR_GEN_ABSENT) {
             tsr_tokens tokens = {0};
             TSR_TRY(encode(w, m, &tokens));
@@ -196,12 +192,27 @@ static tsr_status fill_item(tsr_gen_work *w, size_t i)
     return mask_item(w, item);
 }
 
+void tsr_gen_item_clear(tsr_gen_item *item)
+{
+    tsr_free(item->key);
+    for (size_t m = 0; m < TSR_MODALITIES; m++)
+        tsr_free(item->owned[m]);
+    for (size_t m = 0; m < TSR_MODALITIES; m++)
+        tsr_free(item->known[m]);
+    *item = (tsr_gen_item){0};
+}
+
 tsr_status tsr_gen_given(tsr_gen_work *w)
 {
     size_t n = w->spec->samples.count ? w->spec->samples.count : 1;
     TSR_TRY(tsr_alloc(&w->items, n, sizeof *w->items));
     w->n_items = n;
-    for (size_t i = 0; i < n; i++)
-        TSR_TRY(fill_item(w, i));
+    for (size_t i = 0; i < n; i++) {
+        int named = w->spec->samples.count > 0;
+        uint64_t sample = 0;
+        if (named)
+            TSR_TRY(tsr_corpus_find_named(w->corpus, w->spec->samples.items[i], &sample));
+        TSR_TRY(tsr_gen_fill(w, named ? &sample : NULL, i ? &w->items[0] : NULL, &w->items[i]));
+    }
     return TSR_OK;
 }

@@ -95,7 +95,7 @@ static tsr_status from_sample(tsr_gen_work *w, const char *piece, size_t n, void
     size_t m;
     (void)ctx;
     TSR_TRY(find(w, piece, n, &m));
-    if (w->spec->samples.count == 0)
+    if (w->spec->samples.count == 0 && !w->walks)
         TSR_FAIL(TSR_EARG,
                  "%.*s: say which file (%.*s=FILE), what text (%.*s:=TEXT), or which sample "
                  "of a corpus",
@@ -320,6 +320,12 @@ static tsr_status plan_chain(tsr_gen_work *w)
     return tsr_gen_larger_plan(w);
 }
 
+tsr_status tsr_gen_set(tsr_gen_work *w, const char *text)
+{
+    char chosen[TSR_NAME_CHARS] = "";
+    return each_piece(w, text, set_piece, chosen);
+}
+
 static tsr_status read_settings(tsr_gen_work *w)
 {
     const tsr_generation *s = w->spec;
@@ -327,10 +333,8 @@ static tsr_status read_settings(tsr_gen_work *w)
     for (size_t i = 0; s->guidance && i < 2; i++)
         for (size_t t = 0; both[i] && t < both[i]->n_chain; t++)
             TSR_TRY(tsr_target_set(&both[i]->chain[t], "guidance", s->guidance));
-    for (size_t i = 0; i < s->set.count; i++) {
-        char chosen[TSR_NAME_CHARS] = "";
-        TSR_TRY(each_piece(w, s->set.items[i], set_piece, chosen));
-    }
+    for (size_t i = 0; i < s->set.count; i++)
+        TSR_TRY(tsr_gen_set(w, s->set.items[i]));
     return TSR_OK;
 }
 

@@ -72,11 +72,11 @@ out:
     return st;
 }
 
-static tsr_status make_generator(tsr_gen_work *w, size_t group)
+tsr_status tsr_gen_generator(tsr_gen_work *w)
 {
     const tsr_generation *s = w->spec;
     int weighted = s->weights.count && !w->second;
-    tsr_generator_spec spec = {.samples = group,
+    tsr_generator_spec spec = {.samples = s->batch ? s->batch : SIDE_BY_SIDE,
                                .precision = s->precision,
                                .chain = w->chain,
                                .n_chain = w->n_chain,
@@ -91,9 +91,9 @@ static tsr_status run_all(tsr_gen_work *w)
 {
     size_t group = w->spec->batch ? w->spec->batch : SIDE_BY_SIDE, n;
     TSR_TRY(tsr_mul_size(w->n_items, w->spec->variants, &n));
-    TSR_TRY(make_generator(w, group));
+    TSR_TRY(tsr_gen_generator(w));
     if (w->larger)
-        TSR_TRY(make_generator(w->larger, group));
+        TSR_TRY(tsr_gen_generator(w->larger));
     for (size_t i = 0; i < n; i += group)
         TSR_TRY(run_group(w, i, n - i < group ? n - i : group));
     return TSR_OK;
@@ -192,13 +192,8 @@ static tsr_status keep_record(const tsr_gen_work *w, const json_t *record)
 
 static void clear(tsr_gen_work *w)
 {
-    for (size_t i = 0; w->items && i < w->n_items; i++) {
-        tsr_free(w->items[i].key);
-        for (size_t m = 0; m < TSR_MODALITIES; m++) {
-            tsr_free(w->items[i].owned[m]);
-            tsr_free(w->items[i].known[m]);
-        }
-    }
+    for (size_t i = 0; w->items && i < w->n_items; i++)
+        tsr_gen_item_clear(&w->items[i]);
     tsr_free(w->items);
     tsr_generator_destroy(w->generator);
     tsr_toolbox_clear(&w->tools);
@@ -226,9 +221,38 @@ static tsr_status prepare(tsr_gen_work *w)
     TSR_TRY(tsr_gen_larger_open(w));
     TSR_TRY(tsr_gen_plan(w));
     TSR_TRY(tsr_gen_tools(w));
+    return w->larger ? tsr_gen_tools(w->larger) : TSR_OK;
+}
+
+void tsr_gen_close(tsr_gen_work *w)
+{
+    if (!w)
+        return;
     if (w->larger)
-        TSR_TRY(tsr_gen_tools(w->larger));
-    return tsr_gen_given(w);
+        clear(w->larger);
+    tsr_free(w->larger);
+    clear(w);
+    tsr_corpus_close(w->corpus);
+    tsr_free(w);
+}
+
+tsr_status tsr_gen_open(const tsr_generation *g, int walks, tsr_gen_work **out)
+{
+    tsr_gen_work *w;
+    tsr_status st;
+    if (g->variants == 0)
+        TSR_FAIL(TSR_EARG, "no variants are asked for");
+    TSR_TRY(tsr_alloc(&w, 1, sizeof *w));
+    w->spec = g;
+    w->walks = walks;
+    w->path = g->model;
+    w->results = json_array();
+    TSR_GO(prepare(w));
+    *out = w;
+    w = NULL;
+out:
+    tsr_gen_close(w);
+    return st;
 }
 
 tsr_status tsr_generation_run(const tsr_generation *g, json_t **record)
@@ -236,13 +260,8 @@ tsr_status tsr_generation_run(const tsr_generation *g, json_t **record)
     tsr_gen_work *w;
     json_t *made = NULL;
     tsr_status st;
-    if (g->variants == 0)
-        TSR_FAIL(TSR_EARG, "no variants are asked for");
-    TSR_TRY(tsr_alloc(&w, 1, sizeof *w));
-    w->spec = g;
-    w->path = g->model;
-    w->results = json_array();
-    TSR_GO(prepare(w));
+    TSR_TRY(tsr_gen_open(g, 0, &w));
+    TSR_GO(tsr_gen_given(w));
     if (g->out)
         TSR_GO(tsr_make_folders(g->out));
     TSR_GO(run_all(w));
@@ -253,11 +272,6 @@ tsr_status tsr_generation_run(const tsr_generation *g, json_t **record)
     made = NULL;
 out:
     json_decref(made);
-    if (w->larger)
-        clear(w->larger);
-    tsr_free(w->larger);
-    clear(w);
-    tsr_corpus_close(w->corpus);
-    tsr_free(w);
+    tsr_gen_close(w);
     return st;
 }

@@ -49,6 +49,7 @@ typedef struct tsr_gen_result {
 typedef struct tsr_gen_work {
     const tsr_generation *spec;
     const char *path; /* of the model */
+    int walks;        /* samples of the corpus are named one by one, by tsr_gen_fill */
     tsr_fm *model;
     tsr_generator *generator;
     struct tsr_gen_work *larger; /* that of the second model, or NULL */
@@ -74,8 +75,19 @@ typedef struct tsr_gen_work {
     uint64_t tokens;
 } tsr_gen_work;
 
+/* Open models and corpus, read what is asked for and find the tokenizers (gen_run.c). The spec is
+ * borrowed. Errors: those of tsr_generation_run. */
+TSR_USE tsr_status tsr_gen_open(const tsr_generation *g, int walks, tsr_gen_work **out);
+void tsr_gen_close(tsr_gen_work *w);
+
+/* Make w->generator, that of the chain (gen_run.c). */
+TSR_USE tsr_status tsr_gen_generator(tsr_gen_work *w);
+
 /* Read conditions, targets and settings against the model's modalities (gen_plan.c). */
 TSR_USE tsr_status tsr_gen_plan(tsr_gen_work *w);
+
+/* Settings of the chain: [MODALITY.]KEY=VALUE[,KEY=VALUE...]. Errors: TSR_EARG, TSR_ECONFIG. */
+TSR_USE tsr_status tsr_gen_set(tsr_gen_work *w, const char *text);
 
 /* Tokenizers of the modalities that are needed (gen_tools.c). */
 TSR_USE tsr_status tsr_gen_tools(tsr_gen_work *w);
@@ -89,6 +101,17 @@ int tsr_gen_has_holes(const char *text);
 /* Give the item's grid m only in the places that its mask leaves (gen_mask.c). Errors: TSR_EARG,
  * those of reading pictures. */
 TSR_USE tsr_status tsr_gen_mask(const tsr_gen_work *w, tsr_gen_item *item, size_t m);
+
+/* Conditions of one sample (NULL: none, all are files and texts) into the zeroed `item`; those from
+ * files are those of `first` where there is one, borrowed from it. Clear it in either case.
+ * Errors: TSR_ENOENT when the sample lacks a modality, and those of files. */
+TSR_USE tsr_status tsr_gen_fill(tsr_gen_work *w, const uint64_t *sample, const tsr_gen_item *first,
+                                tsr_gen_item *item);
+void tsr_gen_item_clear(tsr_gen_item *item);
+
+/* Tokens of text as it stands, or of JSON for what is made of records. */
+TSR_USE tsr_status tsr_gen_literal(const tsr_tool *tool, const char *name, const char *text,
+                                   tsr_tokens *out);
 
 /* Tokens of all conditions (gen_given.c). */
 TSR_USE tsr_status tsr_gen_given(tsr_gen_work *w);
