@@ -7,6 +7,7 @@
 #include "cli/preview.h"
 #include "nn/safetensors.h"
 #include "shards/corpus.h"
+#include "tasks/vectorindex.h"
 #include "tokenizers/tokenizer.h"
 #include "trainer/fm.h"
 
@@ -151,7 +152,22 @@ out:
     return st;
 }
 
-/* A masked model or a tokenizer where it is one; else tensors and metadata. Why it is not a tokenizer is said. */
+static tsr_status describe_index(const char *path, json_t *into)
+{
+    tsr_index *x;
+    TSR_TRY(tsr_index_open(path, &x));
+    tsr_status st = tsr_json_set(into, "kind", json_string("index"));
+    if (st == TSR_OK)
+        st = tsr_json_set(into, "rows", json_integer((json_int_t)tsr_index_rows(x)));
+    if (st == TSR_OK)
+        st = tsr_json_set(into, "width", json_integer((json_int_t)tsr_index_width(x)));
+    if (st == TSR_OK)
+        st = tsr_json_set(into, "index", json_deep_copy(tsr_index_about(x)));
+    tsr_index_close(x);
+    return st;
+}
+
+/* A masked model, an index or a tokenizer where it is one; else tensors and metadata. Why it is not a tokenizer is said. */
 static tsr_status describe_safetensors(const char *path, const settings *s, json_t *into)
 {
     tsr_safetensors *f = NULL;
@@ -160,6 +176,8 @@ static tsr_status describe_safetensors(const char *path, const settings *s, json
     TSR_GO(tsr_safetensors_open(path, &f));
     if (tsr_fm_is_file(f)) {
         TSR_GO(describe_model(path, into));
+    } else if (tsr_index_is_file(f)) {
+        TSR_GO(describe_index(path, into));
     } else if (tsr_tokenizer_open(path, s->modality, &t) == TSR_OK) {
         TSR_GO(describe_tokenizer(t, into));
     } else {

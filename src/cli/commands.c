@@ -20,6 +20,8 @@ const tsr_command *const tsr_commands[] = {
     &tsr_cmd_verify,
     &tsr_cmd_export,
     &tsr_cmd_generate,
+    &tsr_cmd_index,
+    &tsr_cmd_retrieve,
     &tsr_cmd_inspect,
     &tsr_cmd_report,
     &tsr_cmd_info,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the parts of a generation share. Private to gen*.c of tasks. */
+ * What the parts of a generation share, and tasks that predict for samples of their own choosing
+ * (predict.c). Private to tasks. */
 #ifndef TSR_TASKS_GENWORK_H
 #define TSR_TASKS_GENWORK_H
 

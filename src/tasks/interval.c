@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Percentile bootstrap of a weighted mean, and of a ratio of two. */
+ * Percentile bootstrap of a weighted mean, of a median, and of a ratio of two means. */
 #include "tasks/interval.h"
 
 #include "base/mem.h"
@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RESAMPLES 2000
 
@@ -69,6 +70,38 @@ tsr_status tsr_interval_mean(const double *v, const double *w, size_t n, uint64_
     out->high = means[(size_t)(0.975 * RESAMPLES) - 1];
     tsr_free(means);
     return TSR_OK;
+}
+
+/* Sorts v. */
+static double median(double *v, size_t n)
+{
+    qsort(v, n, sizeof *v, ascending);
+    return 0.5 * (v[(n - 1) / 2] + v[n / 2]);
+}
+
+tsr_status tsr_interval_median(const double *v, size_t n, uint64_t seed, tsr_interval *out)
+{
+    double *all = NULL, *drawn = NULL;
+    tsr_rng r;
+    tsr_status st;
+    TSR_GO(check(v, NULL, n));
+    TSR_GO(tsr_alloc(&all, RESAMPLES, sizeof *all));
+    TSR_GO(tsr_alloc(&drawn, n, sizeof *drawn));
+    memcpy(drawn, v, n * sizeof *v);
+    *out = (tsr_interval){.value = median(drawn, n), .samples = n};
+    tsr_rng_init(&r, seed, TSR_RNG_BOOTSTRAP, n);
+    for (size_t k = 0; k < RESAMPLES; k++) {
+        for (size_t i = 0; i < n; i++)
+            drawn[i] = v[tsr_rng_below(&r, (uint32_t)n)];
+        all[k] = median(drawn, n);
+    }
+    qsort(all, RESAMPLES, sizeof *all, ascending);
+    out->low = all[(size_t)(0.025 * RESAMPLES)];
+    out->high = all[(size_t)(0.975 * RESAMPLES) - 1];
+out:
+    tsr_free(all);
+    tsr_free(drawn);
+    return st;
 }
 
 static double ratio(double a, double b)

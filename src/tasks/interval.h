@@ -22,6 +22,10 @@ typedef struct tsr_interval {
 TSR_USE tsr_status tsr_interval_mean(const double *v, const double *w, size_t n, uint64_t seed,
                                      tsr_interval *out);
 
+/* The same for the median of v[0..n), the mean of the middle two for even n. Cost: sorts n values
+ * for each resampling. */
+TSR_USE tsr_status tsr_interval_median(const double *v, size_t n, uint64_t seed, tsr_interval *out);
+
 /* Ratio of two means over the same samples, mean(a) / mean(b), and its interval, resampled in
  * pairs. A mean of b that is not positive gives INFINITY, or NAN when a's is 0 too; the bounds
  * likewise. Weights and errors as above. */

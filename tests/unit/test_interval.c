@@ -70,12 +70,35 @@ static void ratios_are_paired(void **state)
     assert_fails(TSR_ENUMERIC, tsr_interval_ratio(a, b, NULL, N, 1, &i));
 }
 
+static void medians_are_in_the_middle(void **state)
+{
+    (void)state;
+    double odd[] = {9, 1, 5}, even[] = {4, 1, 2, 100}, same[] = {7, 7, 7, 7, 7}, many[101];
+    tsr_interval i;
+    assert_ok(tsr_interval_median(odd, 3, 1, &i));
+    assert_true(i.value == 5 && i.low >= 1 && i.high <= 9 && i.samples == 3);
+    assert_true(odd[0] == 9 && odd[1] == 1); /* the input keeps its order */
+    assert_ok(tsr_interval_median(even, 4, 1, &i));
+    assert_true(i.value == 3);
+    assert_ok(tsr_interval_median(same, 5, 1, &i));
+    assert_true(i.low == 7 && i.value == 7 && i.high == 7);
+    for (int k = 0; k < 101; k++)
+        many[k] = (k * 37) % 101;
+    assert_ok(tsr_interval_median(many, 101, 1, &i));
+    /* ranks 51 -+ 1.96 sqrt(101) / 2 of a sample of distinct values */
+    assert_true(i.value == 50 && fabs(i.low - 40) <= 2 && fabs(i.high - 60) <= 2);
+    assert_fails(TSR_EARG, tsr_interval_median(odd, 0, 1, &i));
+    odd[1] = NAN;
+    assert_fails(TSR_ENUMERIC, tsr_interval_median(odd, 3, 1, &i));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_theory),
         cmocka_unit_test(weights_select_and_scale),
         cmocka_unit_test(ratios_are_paired),
+        cmocka_unit_test(medians_are_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
