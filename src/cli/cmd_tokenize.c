@@ -108,6 +108,7 @@ const tsr_command tsr_cmd_tokenize = {
         "    palette: {kind: palette, from: rgb}\n"
         "    rgb@128: {kind: pixels, from: rgb, image_size: 128, patch_size: 16}\n"
         "  crops: {count: 1, min_scale: 0.8, flips: true, seed: 0, reference: rgb}\n"
+        "      # or those that 4M stored: {count: 10, from: crop_settings, reference: rgb}\n"
         "  shard_samples: 8192\n"
         "\n"
         "Files of one name below different folders are one sample, whatever their extension; a "

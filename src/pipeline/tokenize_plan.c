@@ -26,6 +26,8 @@ const tsr_field tsr_tokenize_fields[] = {
     {"crops.seed", TSR_FIELD_INT, NULL, 0, 9e15, "seed of the random crops; default 0"},
     {"crops.reference", TSR_FIELD_STRING, NULL, 0, 0,
      "folder of the pictures that crops refer to; default rgb"},
+    {"crops.from", TSR_FIELD_STRING, NULL, 0, 0,
+     "folder of crops that are stored, not drawn: crop_settings of 4M, a .npy a sample"},
     {"modalities.*.tokenizer", TSR_FIELD_STRING, NULL, 0, 0, "tokenizer file"},
     {"modalities.*.from", TSR_FIELD_STRINGS, NULL, 0, 0,
      "source folders it reads, at most 4; default: the modality's name"},
@@ -119,7 +121,7 @@ static tsr_status open_tokenizer(const json_t *section, tsr_task_modality *m)
 }
 
 /* Pictures are cut, texts and sounds are not. */
-static uint32_t crops_of(const tsr_task *t, const json_t *section, const tsr_task_modality *m)
+static int is_cut(const json_t *section, const tsr_task_modality *m)
 {
     static const char *const uncut[] = {"text", "audio", "palette", "metadata", "vector"};
     const json_t *wish = json_object_get(section, "crops");
@@ -128,7 +130,7 @@ static uint32_t crops_of(const tsr_task *t, const json_t *section, const tsr_tas
         cut = cut && strcmp(tsr_tokenizer_kind_name(m->tokenizer), uncut[i]) != 0;
     if (json_is_boolean(wish))
         cut = json_is_true(wish);
-    return cut ? t->manifest.crops.count : 1;
+    return cut;
 }
 
 static tsr_status check_section(const tsr_task *t, const json_t *section, const char *name)
@@ -182,7 +184,8 @@ static tsr_status open_modalities(tsr_task *t)
         tsr_status st = open_tokenizer(section, m);
         if (st != TSR_OK)
             return tsr_context(st, "modality %s", name);
-        m->crops = crops_of(t, section, m);
+        m->cut = is_cut(section, m);
+        m->crops = m->cut ? t->manifest.crops.count : 1;
         const tsr_read_options read = tsr_onefile_options(m->tokenizer);
         m->form = read.palette_indices ? TSR_FORM_INDICES
                   : read.as_vector     ? TSR_FORM_ARRAY
@@ -209,6 +212,20 @@ static tsr_status fixed(const tsr_task *t, const char *path, double *value)
     return TSR_OK;
 }
 
+/* The same of a folder's name. */
+static tsr_status fixed_folder(const tsr_task *t, const char *path, char name[TSR_NAME_CHARS])
+{
+    const char *wish = tsr_recipe_string(t->recipe, path, name);
+    if (strlen(wish) >= TSR_NAME_CHARS)
+        TSR_FAIL(TSR_ECONFIG, "%s is longer than %d bytes", path, TSR_NAME_CHARS - 1);
+    if (!t->is_new && strcmp(wish, name) != 0)
+        TSR_FAIL(TSR_EMISMATCH, "%s: was made with %s = \"%s\", the recipe says \"%s\"", t->output, path,
+                 name, wish);
+    if (wish != name)
+        snprintf(name, TSR_NAME_CHARS, "%s", wish);
+    return TSR_OK;
+}
+
 static tsr_status read_rule(tsr_task *t)
 {
     tsr_crop_rule *c = &t->manifest.crops;
@@ -223,14 +240,8 @@ static tsr_status read_rule(tsr_task *t)
     c->flips = flips != 0;
     c->seed = (uint64_t)seed;
     t->manifest.shard_samples = (uint64_t)samples;
-    const char *reference = tsr_recipe_string(t->recipe, "crops.reference", c->reference);
-    if (strlen(reference) >= sizeof c->reference)
-        TSR_FAIL(TSR_ECONFIG, "crops.reference is longer than %zu bytes", sizeof c->reference - 1);
-    if (!t->is_new && strcmp(reference, c->reference) != 0)
-        TSR_FAIL(TSR_EMISMATCH, "%s: its crops refer to \"%s\", the recipe says \"%s\"", t->output,
-                 c->reference, reference);
-    if (reference != c->reference)
-        snprintf(c->reference, sizeof c->reference, "%s", reference);
+    TSR_TRY(fixed_folder(t, "crops.reference", c->reference));
+    TSR_TRY(fixed_folder(t, "crops.from", c->from));
     if ((uint64_t)c->count * t->manifest.shard_samples > TSR_SHARD_MAX_ROWS)
         TSR_FAIL(TSR_ECONFIG, "%u crops of %llu samples are more rows than a shard may have (%u)",
                  c->count, (unsigned long long)t->manifest.shard_samples, TSR_SHARD_MAX_ROWS);
@@ -245,7 +256,7 @@ static tsr_status open_corpus(tsr_task *t)
     t->is_new = st == TSR_ENOENT;
     if (t->is_new)
         t->manifest =
-            (tsr_manifest){.shard_samples = DEFAULT_SHARD_SAMPLES, .crops = {1, 0.8, 1, 0, "rgb"}};
+            (tsr_manifest){.shard_samples = DEFAULT_SHARD_SAMPLES, .crops = {1, 0.8, 1, 0, "rgb", ""}};
     return read_rule(t);
 }
 
@@ -485,6 +496,7 @@ static tsr_status identify(tsr_task *t)
                      c->min_scale, c->flips, (unsigned long long)c->seed, c->reference,
                      (unsigned long long)t->manifest.shard_samples);
     tsr_hasher_add(h, text, (size_t)n + 1);
+    tsr_hasher_add(h, c->from, strlen(c->from));
     for (size_t i = 0; i < t->n_shards; i++)
         for (size_t j = 0; j < t->shards[i].samples; j++) {
             const char *key =
@@ -521,6 +533,8 @@ static tsr_status open_task(tsr_task *t, int replace)
     TSR_TRY(open_corpus(t));
     TSR_TRY(open_modalities(t));
     TSR_TRY(folder_index(t, t->manifest.crops.reference, &t->reference));
+    if (t->manifest.crops.from[0])
+        TSR_TRY(folder_index(t, t->manifest.crops.from, &t->crops_from));
     TSR_TRY(set_modalities(t, replace));
     TSR_TRY(open_splits(t));
     TSR_TRY(list_shards(t));
@@ -529,7 +543,7 @@ static tsr_status open_task(tsr_task *t, int replace)
 
 tsr_status tsr_task_open(const tsr_recipe *recipe, int replace, tsr_task *out)
 {
-    tsr_task t = {.recipe = recipe, .reference = TSR_NO_ROW};
+    tsr_task t = {.recipe = recipe, .reference = TSR_NO_ROW, .crops_from = TSR_NO_ROW};
     tsr_status st = open_task(&t, replace);
     if (st != TSR_OK) {
         tsr_task_clear(&t);

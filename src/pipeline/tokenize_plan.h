@@ -22,6 +22,7 @@ typedef struct tsr_task_modality {
     const char *file; /* its path, or NULL; borrowed from the recipe */
     size_t folders[TSR_TOKENIZE_INPUTS], n_folders;
     uint32_t crops;
+    int cut; /* its tokens depend on the crop */
     tsr_task_form form;
 } tsr_task_modality;
 
@@ -47,6 +48,7 @@ typedef struct tsr_task {
     char source[TSR_NAME_CHARS];
     tsr_names folders; /* of all modalities */
     size_t reference;  /* index of the crops' folder in folders, or TSR_NO_ROW */
+    size_t crops_from; /* the same of stored crops; TSR_NO_ROW: they are drawn */
     tsr_task_modality *modalities;
     size_t n_modalities;
     tsr_task_split *splits;

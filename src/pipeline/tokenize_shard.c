@@ -92,6 +92,7 @@ typedef struct decoded {
 typedef struct sample {
     size_t row;          /* of the shard */
     decoded (*files)[TSR_FORMS]; /* [folders] */
+    char *no_crops;              /* why its stored crops cannot be used */
 } sample;
 
 /* What stops a run; everything else is a fault of the sample. */
@@ -121,8 +122,27 @@ static tsr_status decode(const run *r, sample *s, size_t f, tsr_task_form form, 
     return d->st == TSR_OK ? TSR_OK : tsr_strdup(&d->reason, tsr_error());
 }
 
+/* The first of the stored crops. TSR_EFORMAT: this sample's cannot be used. */
+static tsr_status read_crops(run *r, sample *s, tsr_crop *out)
+{
+    size_t n, count = r->t->manifest.crops.count;
+    tsr_crop all[TSR_MAX_CROPS];
+    const char *path = path_of(r, s, r->t->crops_from);
+    const decoded *d;
+    if (!path)
+        TSR_FAIL(TSR_EFORMAT, "it has no file in the folder of crops, \"%s\"", r->t->manifest.crops.from);
+    TSR_TRY(decode(r, s, r->t->crops_from, TSR_FORM_ARRAY, &d));
+    if (d->st != TSR_OK)
+        TSR_FAIL(TSR_EFORMAT, "%s", d->reason);
+    TSR_TRY(tsr_crops_of_array(&d->media, path, all, &n));
+    if (n < count)
+        TSR_FAIL(TSR_EFORMAT, "%s: %zu crops, the recipe has %zu (crops.count)", path, n, count);
+    memcpy(out, all, count * sizeof *out);
+    return TSR_OK;
+}
+
 /* Size of the reference picture and the crops, before the keys file is sealed. A picture that
- * cannot be read leaves both 0. */
+ * cannot be read leaves both 0, and so do stored crops that cannot. */
 static tsr_status draw_crops(run *r, sample *s)
 {
     const tsr_crop_rule *rule = &r->t->manifest.crops;
@@ -135,8 +155,15 @@ static tsr_status draw_crops(run *r, sample *s)
         return TSR_OK;
     size_t h = d->media.as.image.height, w = d->media.as.image.width;
     tsr_crop *crop = &r->keys.crop[s->row * rule->count];
+    if (rule->from[0]) {
+        tsr_status st = read_crops(r, s, crop);
+        if (st != TSR_OK)
+            return stops(st) ? st : tsr_strdup(&s->no_crops, tsr_error());
+    }
     r->keys.size[2 * s->row] = (uint32_t)h;
     r->keys.size[2 * s->row + 1] = (uint32_t)w;
+    if (rule->from[0])
+        return TSR_OK;
     crop[0] = tsr_crop_centre(h, w);
     tsr_rng_init(&rng, rule->seed, TSR_RNG_CROP, tsr_hash_name(r->keys.key[s->row]));
     for (uint32_t c = 1; c < rule->count; c++)
@@ -218,6 +245,9 @@ static tsr_status do_modality(const run *r, sample *s, size_t modality, int lane
         in.media[in.count++] = &d->media;
         path = path ? path : here;
     }
+    if (in.count && m->cut && r->t->manifest.crops.from[0] && r->keys.size[2 * s->row] == 0)
+        return record(r, modality, s, NULL,
+                      s->no_crops ? s->no_crops : "its crops or their picture could not be read");
     return in.count ? encode(r, s, modality, lane, &in, path) : TSR_OK;
 }
 
@@ -231,6 +261,7 @@ static void clear_sample(const run *r, sample *s)
         }
     }
     tsr_free(s->files);
+    tsr_free(s->no_crops);
 }
 
 static tsr_status do_sample(void *ctx, size_t i, int lane)

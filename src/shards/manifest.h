@@ -19,6 +19,7 @@ typedef struct tsr_crop_rule {
     int flips;        /* random crops are mirrored with probability 1/2 */
     uint64_t seed;
     char reference[TSR_NAME_CHARS]; /* source folder of the pictures they refer to */
+    char from[TSR_NAME_CHARS];      /* source folder of stored crops (4M's crop_settings); "": drawn */
 } tsr_crop_rule;
 
 typedef struct tsr_modality {

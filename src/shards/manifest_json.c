@@ -37,7 +37,8 @@ static tsr_status crops_to_json(const tsr_crop_rule *c, json_t *root)
     TSR_TRY(tsr_json_set(o, "min_scale", json_real(c->min_scale)));
     TSR_TRY(tsr_json_set(o, "flips", json_boolean(c->flips)));
     TSR_TRY(set_number(o, "seed", c->seed));
-    return tsr_json_set(o, "reference", json_string(c->reference));
+    TSR_TRY(tsr_json_set(o, "reference", json_string(c->reference)));
+    return c->from[0] ? tsr_json_set(o, "from", json_string(c->from)) : TSR_OK;
 }
 
 static tsr_status ranges_to_json(const tsr_manifest *m, json_t *root)
@@ -202,6 +203,8 @@ static tsr_status crops_from_json(const json_t *root, const char *origin, tsr_cr
     c->flips = json_is_true(json_object_get(o, "flips"));
     TSR_TRY(get_u64(o, "seed", origin, &c->seed));
     TSR_TRY(get_name(o, "reference", origin, c->reference));
+    if (json_object_get(o, "from"))
+        TSR_TRY(get_name(o, "from", origin, c->from));
     if (c->count < 1 || c->count > TSR_SHARD_MAX_CROPS)
         TSR_FAIL(TSR_EFORMAT, "%s: %u crops; 1 to %u are allowed", origin, c->count,
                  TSR_SHARD_MAX_CROPS);

@@ -66,3 +66,35 @@ assert one.shape == (1, 16), one.shape
 assert (one == two).all() and one.max() > 0
 EOF
 }
+
+@test "a corpus with the crops that were stored" {
+    mkdir -p "$scratch/src/edges" "$scratch/src/crop_settings"
+    for name in a b c; do cp "$scratch/edges.png" "$scratch/src/edges/$name.png"; done
+    cp "$scratch/crops.npy" "$scratch/src/crop_settings/a.npy"
+    cp "$scratch/edges.png" "$scratch/src/crop_settings/b.npy"
+    cat >"$scratch/r.yaml" <<EOF
+source: {root: $scratch/src}
+output: $scratch/corpus
+crops: {count: 2, from: crop_settings, reference: edges}
+modalities:
+  canny_edge@64: {tokenizer: $edge, from: edges}
+EOF
+    exits 4 "$tessera" tokenize "$scratch/r.yaml" --json
+    jq -e '.failed == 2 and (.failures | map(.reason) | any(test("no file in the folder of crops")))' <<<"$output"
+    exits 0 "$tessera" encode -t "$edge" -m canny_edge@64 --crop "$scratch/crops.npy" "$scratch/edges.png"
+    jq -sc 'map(.ids)' <<<"$output" >"$scratch/ids"
+    /usr/bin/python3 - "$scratch" <<'EOF'
+import json
+import sys
+import h5py
+tokens = h5py.File(f"{sys.argv[1]}/corpus/canny_edge@64-00000.h5")
+keys = h5py.File(f"{sys.argv[1]}/corpus/keys-00000.h5")
+assert tokens["present"][:].tolist()[0] == 1 and tokens["present"][:].tolist()[1] != 1
+assert tokens["tokens"][0].reshape(2, -1).tolist() == json.load(open(f"{sys.argv[1]}/ids"))
+assert keys["crops"][0].tolist() == [[0, 8, 64, 64, 0], [4, 6, 50, 60, 1]]
+EOF
+    exits 4 "$tessera" tokenize "$scratch/r.yaml" --json
+    exits 3 "$tessera" tokenize "$scratch/r.yaml" -s crops.from=elsewhere
+    contains "$errors" "crops.from"
+    exits 3 "$tessera" tokenize "$scratch/r.yaml" -s crops.count=3
+}
