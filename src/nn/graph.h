@@ -50,6 +50,7 @@ typedef int tsr_value;
 
 typedef struct tsr_graph tsr_graph;
 typedef struct tsr_exec tsr_exec;
+struct tsr_job; /* base/job.h */
 
 /* --- building ---------------------------------------------------------------------------------
  * The first mistake sticks: the graph keeps its sentence ("node 12 layer_norm (blocks.0): weight is
@@ -144,6 +145,10 @@ void *tsr_exec_input(tsr_exec *x, tsr_value v);
  * Errors   TSR_ENOMEM; those of tsr_exec_fit() after tsr_exec_set_rows(). Values are not judged: NaN
  *          goes through to the outputs. */
 TSR_USE tsr_status tsr_exec_run(tsr_exec *x);
+
+/* From now on forward runs look at `job` between nodes and end with TSR_ECANCEL when it asks to stop;
+ * values are unfinished then. Borrowed until the next call; NULL: they do not look. */
+void tsr_exec_watch(tsr_exec *x, const struct tsr_job *job);
 
 /* The two halves, so that code between can look at outputs (codebook updates). */
 TSR_USE tsr_status tsr_exec_forward(tsr_exec *x);

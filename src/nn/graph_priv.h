@@ -114,6 +114,7 @@ struct tsr_exec {
     int stale;           /* rows were set since the last fit */
     char *work;          /* work space for calls that need more than planned; usually NULL */
     size_t work_bytes;
+    const struct tsr_job *job; /* may ask the forward run to stop; borrowed, may be NULL */
 };
 
 /* Room for `lanes` threads with `bytes` of scratch each; keeps what is enough. */

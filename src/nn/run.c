@@ -187,9 +187,16 @@ tsr_status tsr_exec_forward(tsr_exec *x)
     TSR_TRY(tsr_graph_refresh_packs(x->g));
     if (x->poison)
         memset(x->arena + x->g->inputs_bytes, 0xff, x->arena_bytes - x->g->inputs_bytes);
-    for (size_t i = 0; i < x->n_forward; i++)
+    for (size_t i = 0; i < x->n_forward; i++) {
+        TSR_TRY(tsr_job_check(x->job));
         run_step(x, &x->steps[i]);
+    }
     return TSR_OK;
+}
+
+void tsr_exec_watch(tsr_exec *x, const tsr_job *job)
+{
+    x->job = job;
 }
 
 tsr_status tsr_exec_backward(tsr_exec *x)

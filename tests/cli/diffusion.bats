@@ -83,3 +83,20 @@ decode()
     # Colour type 0 of the PNG header: grey.
     [ "$(od -An -tu1 -j25 -N1 "$output" | tr -d ' ')" = 0 ]
 }
+
+@test "a signal between the steps: a clean stop and no file" {
+    "$tessera" decode -t "$scratch/rgb.safetensors" -m rgb@64 -o "$scratch/out" --steps 1000 \
+        --sampler ddpm --progress json "$scratch/tokens" >"$scratch/stdout" 2>"$scratch/progress" &
+    pid=$!
+    for _ in $(seq 600); do
+        if grep -q '"phase"' "$scratch/progress"; then break; fi
+        sleep 0.05
+    done
+    kill -INT $pid
+    code=0
+    wait $pid || code=$?
+    [ "$code" = 130 ]
+    contains "$(<"$scratch/progress")" "stopped on request"
+    [ ! -s "$scratch/stdout" ]
+    [ -z "$(find "$scratch/out" -type f)" ]
+}

@@ -3,6 +3,7 @@
 #include "testing.h"
 
 #include "base/cpu.h"
+#include "base/job.h"
 #include "base/mem.h"
 #include "base/par.h"
 #include "nn/graph_priv.h"
@@ -486,9 +487,39 @@ static void test_input_gradient(void **state)
     tsr_graph_destroy(g);
 }
 
+/* A run that is asked to stop ends between nodes; the next one is as if nothing had been. */
+static void runs_stop_when_asked(void **state)
+{
+    (void)state;
+    tsr_params *ps;
+    tsr_plan plan;
+    tsr_exec *x;
+    make_params(&ps, 2);
+    net n = make_net(ps, 1, 2, 0, TSR_PRECISION_FP32);
+    volatile sig_atomic_t stop = 0;
+    const tsr_job job = {.stop = &stop};
+    float want[64 * D];
+    assert_ok(tsr_graph_plan(n.g, &plan));
+    assert_ok(tsr_exec_create(n.g, &x));
+    tsr_exec_watch(x, &job);
+    fill(x, n.x, 64 * D, 1);
+    assert_ok(tsr_exec_run(x));
+    memcpy(want, tsr_exec_value(x, n.y), sizeof want);
+    stop = 1;
+    assert_int_equal(tsr_exec_run(x), TSR_ECANCEL);
+    tsr_exec_watch(x, NULL);
+    fill(x, n.x, 64 * D, 1);
+    assert_ok(tsr_exec_run(x));
+    assert_memory_equal(want, tsr_exec_value(x, n.y), sizeof want);
+    tsr_exec_destroy(x);
+    tsr_graph_destroy(n.g);
+    tsr_params_destroy(ps);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_stop_when_asked),
         cmocka_unit_test(test_trivial),
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_poison),
