@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tessera report: one page of HTML about everything there is. */
 #include "base/file.h"
+#include "base/job.h"
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/console.h"
@@ -67,7 +68,9 @@ static int run(const void *settings_, int n_operands, char *const *operands)
     size_t bytes;
     json_t *summary = NULL;
     tsr_status st;
+    const tsr_job job = {.stop = tsr_stop_flag()}; /* a page that is being written is finished */
     TSR_GO(tsr_report_make(&spec, &html, &bytes, &summary));
+    TSR_GO(tsr_job_check(&job));
     TSR_GO(s->out ? tsr_strdup(&path, s->out)
                   : tsr_path_join(&path, folder ? folder : ".", "report.html"));
     TSR_GO(tsr_file_write(path, html, bytes));

@@ -58,6 +58,8 @@ int main(int argc, char **argv)
 {
     /* A closed pipe is noticed where output is written, so that work in hand is finished. */
     signal(SIGPIPE, SIG_IGN);
+    /* A limit of file sizes becomes a failure of the write, which says where. */
+    signal(SIGXFSZ, SIG_IGN);
     const char *word = argc > 1 ? argv[1] : NULL;
     if (!word) {
         tsr_manual_overview(stderr);

@@ -7,7 +7,7 @@
 
 /* Count from here on; then the largest sum of bytes that were allocated at one time since, beyond those
  * of the beginning. All allocations of the process count, those of libraries too. Where they cannot
- * be intercepted (sanitizers have done so already, other C libraries) it is resident memory. */
+ * be intercepted (sanitizers, other C libraries) it is 0. */
 void fuzz_memory_begin(void);
 size_t fuzz_memory_most(void);
 
