@@ -19,7 +19,7 @@ typedef struct tsr_index_spec {
     /* Predict the modality from these of the corpus, with this model; none: stored tokens. */
     const char *model;
     tsr_words from, set;
-    size_t variants;
+    size_t variants; /* 0: as tsr_predictor_spec */
     uint64_t seed;
     size_t batch;
     tsr_precision precision;

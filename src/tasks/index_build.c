@@ -63,8 +63,6 @@ static tsr_status check_spec(const tsr_index_spec *s)
                  "--model: say which modalities of the corpus it predicts %s from with "
                  "--from",
                  s->modality);
-    if (s->variants == 0)
-        TSR_FAIL(TSR_EARG, "no variants are asked for");
     return TSR_OK;
 }
 

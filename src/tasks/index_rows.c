@@ -98,8 +98,11 @@ static tsr_status predicted_row(void *ctx, size_t i, int lane)
 static tsr_status predict(tsr_index_work *w, size_t first, size_t n, tsr_gen_item *items,
                           tsr_tokens *tokens, size_t *rows, float **scratch)
 {
-    chunk c = {
-        .w = w, .rows = rows, .tokens = tokens, .variants = w->spec->variants, .scratch = scratch};
+    chunk c = {.w = w,
+               .rows = rows,
+               .tokens = tokens,
+               .variants = w->predictor.generation.variants,
+               .scratch = scratch};
     size_t have = 0;
     for (size_t i = 0; i < n; i++) {
         tsr_status st = tsr_gen_fill(w->predictor.work, &w->samples[first + i], NULL, &items[have]);
@@ -117,7 +120,7 @@ static tsr_status predict(tsr_index_work *w, size_t first, size_t n, tsr_gen_ite
 
 tsr_status tsr_index_predicted(tsr_index_work *w)
 {
-    size_t group = w->predictor.generation.batch, variants = w->spec->variants;
+    size_t group = w->predictor.generation.batch, variants = w->predictor.generation.variants;
     size_t lanes = (size_t)tsr_par_team(), *rows = NULL;
     tsr_gen_item *items = NULL;
     tsr_tokens *tokens = NULL;

@@ -9,15 +9,18 @@
 #include <string.h>
 
 #define SIDE_BY_SIDE 32
+#define VARIANTS     4 /* where draws differ: enough for a mean, and few enough for a corpus */
 
-static tsr_status set_defaults(const tsr_mods *mods, tsr_target *t)
+static tsr_status set_defaults(const tsr_mods *mods, tsr_target *t, size_t *variants)
 {
     static const char none[TSR_MODALITIES];
     const tsr_preset *preset;
     TSR_TRY(tsr_preset_find("retrieval", &preset));
     if (tsr_preset_target(preset, mods, none, t->m, t))
         return TSR_OK;
-    t->temperature = 1.0;
+    int global = mods->items[t->m].cls == TSR_CLASS_VECTOR; /* of a name of one's own */
+    *variants = global ? 1 : VARIANTS;
+    t->temperature = global ? 0.1 : 1.0;
     t->top_p = 0.0;
     if (t->scheme != TSR_SCHEME_AUTOREGRESSIVE) {
         t->scheme = TSR_SCHEME_ROAR;
@@ -28,6 +31,7 @@ static tsr_status set_defaults(const tsr_mods *mods, tsr_target *t)
 
 tsr_status tsr_predictor_init(tsr_predictor *p, const tsr_predictor_spec *spec)
 {
+    size_t usual = 1;
     p->to[0] = spec->to;
     if (spec->job)
         p->job = (tsr_job){.warn = spec->job->warn, .ctx = spec->job->ctx, .stop = spec->job->stop};
@@ -36,7 +40,7 @@ tsr_status tsr_predictor_init(tsr_predictor *p, const tsr_predictor_spec *spec)
                                      .corpus = spec->corpus,
                                      .from = spec->from,
                                      .to = {p->to, 1},
-                                     .variants = spec->variants,
+                                     .variants = spec->variants ? spec->variants : 1,
                                      .seed = spec->seed,
                                      .batch = spec->batch ? spec->batch : SIDE_BY_SIDE,
                                      .precision = spec->precision,
@@ -44,7 +48,9 @@ tsr_status tsr_predictor_init(tsr_predictor *p, const tsr_predictor_spec *spec)
     TSR_TRY(tsr_gen_open(&p->generation, spec->corpus != NULL, &p->work));
     if (p->work->n_chain != 1)
         TSR_FAIL(TSR_ECONFIG, "one modality is predicted for an index, not %s", spec->to);
-    TSR_TRY(set_defaults(p->work->mods, &p->work->chain[0]));
+    TSR_TRY(set_defaults(p->work->mods, &p->work->chain[0], &usual));
+    if (spec->variants == 0)
+        p->generation.variants = usual;
     for (size_t i = 0; i < spec->set.count; i++)
         TSR_TRY(tsr_gen_set(p->work, spec->set.items[i]));
     p->m = p->work->chain[0].m;

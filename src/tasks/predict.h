@@ -13,7 +13,8 @@ typedef struct tsr_predictor_spec {
     tsr_words from;             /* conditions, as in tsr_generation */
     const char *to;             /* the modality that is predicted */
     tsr_words set;              /* settings over those named below */
-    size_t variants;            /* predictions of each sample, whose vectors are averaged */
+    size_t variants; /* predictions of each sample, whose vectors are averaged; 0: 1 of global
+                        features, else 4 */
     uint64_t seed;
     size_t batch;
     tsr_precision precision;

@@ -30,7 +30,7 @@ typedef struct tsr_retrieval {
     tsr_words from;
     const char *sample; /* conditions that are names: of this sample of the corpus */
     tsr_words set;
-    size_t variants;
+    size_t variants; /* 0: as tsr_predictor_spec */
     uint64_t seed;
     size_t batch;
     tsr_precision precision;

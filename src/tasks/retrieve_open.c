@@ -151,6 +151,16 @@ static tsr_status open_corpus(tsr_retrieve_work *w)
     return TSR_OK;
 }
 
+tsr_status tsr_retrieve_excuse(tsr_retrieve_work *w, tsr_status st)
+{
+    if (st == TSR_OK || st == TSR_ENOMEM)
+        return st;
+    tsr_job_warn(w->spec->job, "no pictures of the results: %s", tsr_error());
+    tsr_corpus_close(w->corpus);
+    w->corpus = NULL;
+    return TSR_OK;
+}
+
 /* The model's tokens mean what those of the index mean. */
 static tsr_status check_model(const tsr_retrieve_work *w)
 {
@@ -259,8 +269,10 @@ tsr_status tsr_retrieve_open(tsr_retrieve_work *w)
     TSR_TRY(read_query(w));
     TSR_TRY(take_path(s->corpus, json_object_get(about, "corpus"), "path", &w->corpus_path));
     TSR_TRY(take_path(s->model, json_object_get(about, "predicted"), "model", &w->model_path));
-    if (s->sample || s->evaluate || s->rerank || s->sheet || s->picture || s->corpus)
+    if (s->sample || s->evaluate || s->rerank || s->sheet || s->corpus)
         TSR_TRY(open_corpus(w));
+    else if (s->picture)
+        TSR_TRY(tsr_retrieve_excuse(w, open_corpus(w)));
     if (w->way == TSR_QUERY_PREDICTED || s->rerank)
         TSR_TRY(open_predictor(w));
     TSR_TRY(find_tokenizer(w));

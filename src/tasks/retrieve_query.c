@@ -99,7 +99,7 @@ static tsr_status mean_of(void *ctx, size_t i, int lane)
 
 static tsr_status predicted(tsr_retrieve_work *w, const tsr_gen_item *items, size_t n, float *out)
 {
-    size_t variants = w->spec->variants, all, lanes = (size_t)tsr_par_team();
+    size_t variants = w->predictor.generation.variants, all, lanes = (size_t)tsr_par_team();
     tsr_tokens *tokens = NULL;
     float **scratch = NULL;
     tsr_status st;

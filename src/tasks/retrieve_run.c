@@ -138,8 +138,10 @@ static tsr_status one_query(tsr_retrieve_work *w, json_t *record)
     TSR_GO(search(w, &f));
     for (size_t i = 0; i < f.n; i++)
         TSR_GO(record_hit(w, &f, i, results));
-    if (w->spec->sheet || w->spec->picture)
+    if (w->spec->sheet)
         st = tsr_retrieve_sheet(w, f.hits, f.n);
+    else if (w->spec->picture && w->corpus)
+        st = tsr_retrieve_excuse(w, tsr_retrieve_sheet(w, f.hits, f.n));
 out:
     clear_found(&f);
     json_decref(results);

@@ -37,6 +37,10 @@ typedef struct tsr_retrieve_work {
 TSR_USE tsr_status tsr_retrieve_open(tsr_retrieve_work *w);
 void tsr_retrieve_close(tsr_retrieve_work *w);
 
+/* A failure with what only a preview needs becomes a warning, and there is no corpus; memory that
+ * runs out stays a failure (retrieve_open.c). */
+TSR_USE tsr_status tsr_retrieve_excuse(tsr_retrieve_work *w, tsr_status st);
+
 /* The vector of one query, adapted to the index: out [width] (retrieve_query.c). Conditions are
  * kept in `item` (zeroed; tsr_gen_item_clear) where there are any. sample: of the corpus, or NULL.
  */

@@ -55,6 +55,16 @@ PY
     contains "$output" "$key"
     exits 0 "${retrieve[@]}" "$scratch/a.index" --from dinov2_global --sample "$key" --top 1
     contains "$output" "$key"
+    # pictures in a terminal are a help: where they cannot be had the search goes on
+    exits 0 "${retrieve[@]}" "$scratch/a.index" --from row=3 --top 2 --colour 256
+    contains "$output" $'\e['
+    mv "$scratch/corpus" "$scratch/away"
+    exits 0 "${retrieve[@]}" "$scratch/a.index" --from row=3 --top 2 --colour 256
+    contains "$errors" "no pictures"
+    [ "$(wc -l <<<"$output")" = 2 ]
+    exits 0 "${retrieve[@]}" "$scratch/a.index" --from row=3 --corpus "$scratch/away" \
+        --sheet "$scratch/sheet.png"
+    mv "$scratch/away" "$scratch/corpus"
     # an independent reader: rows of length 1, and the keys in order
     python3 - "$scratch/a.index" "$key" <<'PY'
 import array, json, struct, sys
@@ -94,6 +104,9 @@ PY
         --top 7 --sheet "$scratch/sheet.png"
     [ "$(wc -l <<<"$output")" = 7 ]
     [ "$(head -c 8 "$scratch/sheet.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]
+    exits 0 "${retrieve[@]}" "$scratch/a.index" --from "rgb@32=$picture" --json
+    jq -e '.query.predicted | .variants == 1 and .settings.steps == 1 and
+        .settings.temperature == 0.1' <<<"$output"
     exits 0 "${retrieve[@]}" "$scratch/a.index" --from "rgb@32=$picture" --top 7 \
         --files "$scratch/src" --sheet "$scratch/files.png"
     [ -s "$scratch/files.png" ]
