@@ -168,6 +168,16 @@ static tsr_status mask_item(const tsr_gen_work *w, tsr_gen_item *item)
     return TSR_OK;
 }
 
+/* What an item held before it was masked. */
+static tsr_held unmasked(const tsr_gen_item *item, size_t m)
+{
+    tsr_held h = item->held[m];
+    if (item->packed[m])
+        h.patches = item->owned[m];
+    h.known = NULL;
+    return h;
+}
+
 tsr_status tsr_gen_fill(tsr_gen_work *w, const uint64_t *sample, const tsr_gen_item *first,
                         tsr_gen_item *item)
 {
@@ -180,7 +190,7 @@ tsr_status tsr_gen_fill(tsr_gen_work *w, const uint64_t *sample, const tsr_gen_i
         if (origin == TSR_GEN_SAMPLE)
             TSR_TRY(read_sample(w, item, *sample, m));
         else if (origin != TSR_GEN_ABSENT && first)
-            item->held[m] = first->held[m];
+            item->held[m] = unmasked(first, m);
         else if (origin != TSR_GEN_ABSENT) {
             tsr_tokens tokens = {0};
             TSR_TRY(encode(w, m, &tokens));
@@ -199,6 +209,8 @@ void tsr_gen_item_clear(tsr_gen_item *item)
         tsr_free(item->owned[m]);
     for (size_t m = 0; m < TSR_MODALITIES; m++)
         tsr_free(item->known[m]);
+    for (size_t m = 0; m < TSR_MODALITIES; m++)
+        tsr_free(item->packed[m]);
     *item = (tsr_gen_item){0};
 }
 

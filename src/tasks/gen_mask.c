@@ -144,6 +144,22 @@ static tsr_status name_cells(const tsr_gen_work *w, const tsr_gen_item *item, si
     return name_picture(text, strcmp(kind, "audio") != 0, c);
 }
 
+/* The patches of the known places, one after the other. */
+static tsr_status pack_patches(const tsr_mod *mod, tsr_gen_item *item, size_t m,
+                               const uint8_t *known)
+{
+    const uint8_t *from = item->held[m].patches;
+    size_t bytes = mod->patch_values, n = 0;
+    uint8_t *packed;
+    TSR_TRY(tsr_alloc(&packed, mod->places * bytes, 1));
+    for (size_t p = 0; p < mod->places; p++)
+        if (known[p])
+            memcpy(packed + n++ * bytes, from + p * bytes, bytes);
+    item->packed[m] = packed;
+    item->held[m].patches = packed;
+    return TSR_OK;
+}
+
 tsr_status tsr_gen_mask(const tsr_gen_work *w, tsr_gen_item *item, size_t m)
 {
     const tsr_mod *mod = &w->mods->items[m];
@@ -158,6 +174,8 @@ tsr_status tsr_gen_mask(const tsr_gen_work *w, tsr_gen_item *item, size_t m)
         TSR_GO(tsr_context(st, "%s %s", w->masks[m].hide ? "--hide" : "--keep", mod->name));
     for (size_t p = 0; p < n * levels; p++)
         known[p] = c.named[p / levels] != (uint8_t)w->masks[m].hide;
+    if (mod->cls == TSR_CLASS_PIXELS)
+        TSR_GO(pack_patches(mod, item, m, known));
     item->held[m].known = item->known[m] = known;
     known = NULL;
 out:

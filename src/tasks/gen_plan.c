@@ -126,11 +126,9 @@ static tsr_status read_mask(tsr_gen_work *w, const char *text, int hide)
     const tsr_mod *mod = &w->mods->items[m];
     if (w->conditions[m].origin == TSR_GEN_ABSENT)
         TSR_FAIL(TSR_EARG, "%s %s: %s is not given; give it with --from", option, text, mod->name);
-    if (mod->cls == TSR_CLASS_SEQUENCE || mod->cls == TSR_CLASS_PIXELS)
-        TSR_FAIL(TSR_EARG, "%s %s: %s %s", option, text, mod->name,
-                 mod->cls == TSR_CLASS_PIXELS
-                     ? "is pixels, which are given wholly; tokens need not be"
-                     : "is text: write [MASK] where something is missing");
+    if (mod->cls == TSR_CLASS_SEQUENCE)
+        TSR_FAIL(TSR_EARG, "%s %s: %s is text: write [MASK] where something is missing", option,
+                 text, mod->name);
     if (w->masks[m].text)
         TSR_FAIL(TSR_EARG, "%s %s: %s has a mask already", option, text, mod->name);
     w->masks[m] = (tsr_gen_mask_words){equals + 1, hide};

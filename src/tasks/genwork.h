@@ -36,7 +36,7 @@ typedef struct tsr_gen_item {
     char *key;
     tsr_held held[TSR_MODALITIES];
     void *owned[TSR_MODALITIES]; /* storage behind held */
-    uint8_t *known[TSR_MODALITIES]; /* the same of masks */
+    uint8_t *known[TSR_MODALITIES], *packed[TSR_MODALITIES]; /* the same of masks */
 } tsr_gen_item;
 
 /* One result under way: a variant of an item, and where its targets are recorded. */

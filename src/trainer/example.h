@@ -18,8 +18,9 @@ typedef struct tsr_held {
     uint32_t count;         /* ids, or places of pixels */
     const uint32_t *ids;    /* [count] local ids; NULL for pixels */
     const uint8_t *patches; /* [count, patch_values] pixels only: 0..255, row, column, channel */
-    const uint8_t *known;   /* [count] ids on a grid only: 1 where the id counts, 0 where it is
-                               unknown; NULL: all count. What is stored has none: for generation */
+    const uint8_t *known;   /* [count] grids only: 1 where the place counts, 0 where it is unknown,
+                               and patches holds those that count; NULL: all count. What is stored
+                               has none: for generation */
 } tsr_held;
 
 /* Rows of one modality on one side. A target sequence of n tokens ([S_1] ... terminator) is n - 1

@@ -87,6 +87,11 @@ static tsr_status check_partly(const tsr_mod *mod, const tsr_held *h, size_t sam
     if (mod->cls != TSR_CLASS_SEQUENCE && h->known)
         return TSR_OK;
     n = mod->cls == TSR_CLASS_SEQUENCE ? tsr_show_count(mod, h) : 0;
+    if (n > 0 && n < h->count && h->ids[n - 1] != TSR_ID_EOS)
+        TSR_FAIL(TSR_EARG,
+                 "sample %zu: %s has %u tokens, and the model knows %u at most: nothing can "
+                 "be put into it",
+                 sample, mod->name, h->count, mod->max_tokens);
     for (uint32_t i = 0; i < n; i++) {
         if (h->ids[i] - TSR_ID_SENTINEL >= TSR_ID_SENTINELS)
             continue;

@@ -20,9 +20,9 @@ static tsr_status check_ids(const tsr_mod *mod, const tsr_held *h, uint32_t n, s
 tsr_status tsr_show_check(const tsr_mod *mod, const tsr_held *h, size_t sample)
 {
     uint32_t n = h->count;
-    if (h->known && (mod->cls == TSR_CLASS_SEQUENCE || mod->cls == TSR_CLASS_PIXELS))
-        TSR_FAIL(TSR_EARG, "sample %zu: %s cannot be known in part of its places: it is a %s",
-                 sample, mod->name, tsr_modality_class_name(mod->cls));
+    if (h->known && mod->cls == TSR_CLASS_SEQUENCE)
+        TSR_FAIL(TSR_EARG, "sample %zu: %s has no places of which some could be known", sample,
+                 mod->name);
     if (mod->cls == TSR_CLASS_SEQUENCE)
         return check_ids(mod, h, n < mod->max_tokens ? n : mod->max_tokens, sample);
     if (n != mod->places)

@@ -472,6 +472,29 @@ static void masks_have_ends(void **state)
         g.held[i][DEPTH].known = none;
     run(m, &spec, &g, SAMPLES, &b);
     assert_memory_not_equal(&a, &b, sizeof a);
+    /* patches are those of the known places; none is as nothing given */
+    t.temperature = 0.0;
+    t.steps = 1;
+    make_given(&g, mods, 1u << PIXELS);
+    run(m, &spec, &g, SAMPLES, &a);
+    for (size_t i = 0; i < SAMPLES; i++)
+        g.held[i][PIXELS].known = all;
+    run(m, &spec, &g, SAMPLES, &b);
+    assert_memory_equal(&a, &b, sizeof a);
+    none[3] = none[7] = 1;
+    for (size_t i = 0; i < SAMPLES; i++) {
+        memset(g.patches[i] + 2 * 12, 0, sizeof g.patches[i] - 2 * 12);
+        g.held[i][PIXELS].known = none;
+    }
+    run(m, &spec, &g, SAMPLES, &a);
+    for (size_t i = 0; i < SAMPLES; i++)
+        memset(g.patches[i] + 2 * 12, 255, sizeof g.patches[i] - 2 * 12);
+    run(m, &spec, &g, SAMPLES, &b);
+    assert_memory_equal(&a, &b, sizeof a);
+    for (size_t i = 0; i < SAMPLES; i++)
+        memset(g.patches[i], 255, 2 * 12);
+    run(m, &spec, &g, SAMPLES, &b);
+    assert_memory_not_equal(&a, &b, sizeof a);
     tsr_fm_destroy(m);
 }
 
@@ -575,12 +598,14 @@ static void refuses_wrong_holes(void **state)
     assert_fails(TSR_EFORMAT, tsr_generator_run(x, g.list, g.keys, SAMPLES, NULL));
     give_caption(&g, twice, 3);
     assert_fails(TSR_EFORMAT, tsr_generator_run(x, g.list, g.keys, SAMPLES, NULL));
-    for (size_t k = 0; k < 2; k++) {
-        size_t of = k ? PIXELS : WORDS;
-        make_given(&g, mods, 1u << of);
-        g.held[1][of].known = mask;
-        assert_fails(TSR_EARG, tsr_generator_run(x, g.list, g.keys, SAMPLES, NULL));
-    }
+    uint32_t more[21] = {HOLE(1)};
+    for (size_t k = 1; k < 21; k++)
+        more[k] = 221;
+    g.held[2][CAPTION] = (tsr_held){.present = 1, .count = 21, .ids = more};
+    assert_fails(TSR_EARG, tsr_generator_run(x, g.list + 2, g.keys, 1, NULL));
+    make_given(&g, mods, 1u << WORDS);
+    g.held[1][WORDS].known = mask;
+    assert_fails(TSR_EARG, tsr_generator_run(x, g.list, g.keys, SAMPLES, NULL));
     tsr_generator_destroy(x);
     tsr_fm_destroy(m);
 }
