@@ -36,6 +36,9 @@ typedef struct tsr_gemm tsr_gemm;
  *          TSR_EUNSUPPORTED when the library has no such product. */
 TSR_USE tsr_status tsr_gemm_get(const tsr_gemm_spec *spec, const tsr_gemm **out);
 
+/* What it was asked for. Borrowed. */
+const tsr_gemm_spec *tsr_gemm_spec_of(const tsr_gemm *p);
+
 /* Bytes of work space one run needs (0 is common). */
 size_t tsr_gemm_scratch(const tsr_gemm *p);
 

@@ -317,6 +317,11 @@ tsr_status tsr_gemm_get(const tsr_gemm_spec *spec, const tsr_gemm **out)
     return st;
 }
 
+const tsr_gemm_spec *tsr_gemm_spec_of(const tsr_gemm *p)
+{
+    return &p->spec;
+}
+
 size_t tsr_gemm_scratch(const tsr_gemm *p)
 {
     return p->work_bytes;

@@ -58,11 +58,8 @@ void tsr_graph_destroy(tsr_graph *g)
 {
     if (!g)
         return;
-    for (size_t i = 0; i < g->n_packs; i++) {
-        for (size_t j = 0; g->packs[i].blocks && j < g->packs[i].req.blocks; j++)
-            tsr_pack_destroy(g->packs[i].blocks[j]);
-        tsr_free(g->packs[i].blocks);
-    }
+    for (size_t i = 0; i < g->n_packs; i++)
+        tsr_packs_drop(g->params, g->packs[i]);
     pthread_mutex_destroy(&g->lock);
     for (int i = 0; i < g->n_retired; i++)
         tsr_free(g->retired[i]);

@@ -4,6 +4,7 @@
 #define TSR_NN_GRAPH_PRIV_H
 
 #include "nn/op.h"
+#include "nn/packs.h"
 
 #include <pthread.h>
 
@@ -52,14 +53,6 @@ typedef struct tsr_node_data {
     int n_packs, pack[TSR_OP_PACKS]; /* indices of graph->packs */
 } tsr_node_data;
 
-/* One shared copy of a weight in the product library's layout. */
-typedef struct tsr_packed {
-    tsr_pack_request req;
-    tsr_pack **blocks; /* [req.blocks] */
-    uint64_t version;
-    int filled;
-} tsr_packed;
-
 struct tsr_graph {
     tsr_params *params;
     tsr_precision precision;
@@ -77,9 +70,9 @@ struct tsr_graph {
     int planned;
     tsr_plan plan;
     size_t inputs_bytes; /* inputs lie at the start of the arena */
-    tsr_packed *packs;
+    tsr_packed **packs; /* taken from the store */
     size_t n_packs, cap_packs;
-    pthread_mutex_t lock; /* planning and packing */
+    pthread_mutex_t lock; /* planning */
 };
 
 /* One live node of an executor. */
@@ -136,8 +129,5 @@ void tsr_graph_node_name(const tsr_graph *g, size_t node, char *text, size_t cap
 
 /* Number of nodes run by the forward half. */
 size_t tsr_graph_forward_nodes(const tsr_graph *g);
-
-/* Bring the packed weights up to date; thread-safe. */
-TSR_USE tsr_status tsr_graph_refresh_packs(tsr_graph *g);
 
 #endif

@@ -91,6 +91,10 @@ typedef struct tsr_op {
     /* Bit i: only the shape of input i is looked at. Its storage need not live, data is NULL. */
     unsigned shape_in;
 
+    /* Bit i: input i, where it is a weight, is read through packs or tsr_op_row() alone, so that its
+     * values may stay in the file of a store that is deferred; data is NULL then. */
+    unsigned rows_in;
+
     /* Shapes are derived again when the leading dimensions of a graph's inputs shrink (down to 0:
      * tsr_exec_set_rows). So a result's shape follows from shapes of inputs, not from settings taken
      * from them: pass the value whose shape is meant as a further input, with its bit in shape_in.
@@ -173,6 +177,10 @@ static inline size_t tsr_pieces(size_t n, size_t each)
 {
     return (n + each - 1) / each;
 }
+
+/* Row `row` of a table [rows, d] into out[d], from memory or from the weight's file; zeros when it has
+ * no such row, NaN when the file cannot be read (which tsr_exec_run() then reports). */
+void tsr_op_row(const tsr_operand *t, int64_t row, float *out);
 
 /* All operations, in the order of ops.def. */
 const tsr_op *const *tsr_ops(size_t *count);

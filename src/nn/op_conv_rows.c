@@ -253,6 +253,7 @@ static void conv_item(const tsr_op_call *c, size_t item, void *scratch)
 
 const tsr_op tsr_op_conv_rows = {
     .name = "conv_rows",
+    .rows_in = 2,
     .bf16_in = 1,
     .shape = conv_shape,
     .flops = conv_flops,

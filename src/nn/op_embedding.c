@@ -33,17 +33,12 @@ static size_t embedding_items(const tsr_op_call *c)
 static void embedding_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     (void)scratch;
-    size_t d = c->in[0].shape[1], rows = c->in[0].shape[0], end = (item + 1) * ROWS;
-    const float *table = c->in[0].data;
+    size_t d = c->in[0].shape[1], end = (item + 1) * ROWS;
     const int32_t *ids = c->in[1].data;
     float *out = c->out[0].data;
     end = end < c->in[1].count ? end : c->in[1].count;
-    for (size_t i = item * ROWS; i < end; i++) {
-        if (ids[i] >= 0 && (size_t)ids[i] < rows)
-            memcpy(out + i * d, table + (size_t)ids[i] * d, d * sizeof *out);
-        else
-            memset(out + i * d, 0, d * sizeof *out);
-    }
+    for (size_t i = item * ROWS; i < end; i++)
+        tsr_op_row(&c->in[0], ids[i], out + i * d);
 }
 
 static void embedding_backward(tsr_graph *g, const tsr_node_view *n, const tsr_value *dout,
@@ -56,6 +51,7 @@ static void embedding_backward(tsr_graph *g, const tsr_node_view *n, const tsr_v
 
 const tsr_op tsr_op_embedding = {
     .name = "embedding",
+    .rows_in = 1,
     .shape = embedding_shape,
     .items = embedding_items,
     .run = embedding_item,

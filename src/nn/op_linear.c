@@ -368,6 +368,7 @@ static void linear_backward(tsr_graph *g, const tsr_node_view *n, const tsr_valu
 
 const tsr_op tsr_op_linear = {
     .name = "linear",
+    .rows_in = 2,
     .bf16_in = 1,
     .bf16_out = 3,
     .shape = linear_shape,
@@ -383,6 +384,7 @@ const tsr_op tsr_op_linear = {
 
 const tsr_op tsr_op_linear_dx = {
     .name = "linear_dx",
+    .rows_in = 2,
     .bf16_in = 1,
     .bf16_out = 1,
     .shape = linear_shape,

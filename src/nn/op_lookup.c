@@ -41,30 +41,25 @@ static size_t lookup_items(const tsr_op_call *c)
     return tsr_pieces(c->in[IN_IDS].count, ROWS);
 }
 
-/* The row that is meant, or NULL. */
-static const float *row_of(const tsr_op_call *c, size_t i)
+/* The table row i is meant to come from, or NULL. */
+static const tsr_operand *table_of(const tsr_op_call *c, size_t i)
 {
     const lookup_attr *a = c->attr;
     int64_t table = (int64_t)((const int32_t *)c->in[IN_WHICH].data)[i] - a->first;
-    int32_t id = ((const int32_t *)c->in[IN_IDS].data)[i];
-    if (table < 0 || table >= c->n_in - IN_TABLES)
-        return NULL;
-    const tsr_operand *t = &c->in[IN_TABLES + table];
-    if (id < 0 || (size_t)id >= t->shape[0])
-        return NULL;
-    return (const float *)t->data + (size_t)id * t->shape[1];
+    return table < 0 || table >= c->n_in - IN_TABLES ? NULL : &c->in[IN_TABLES + table];
 }
 
 static void lookup_item(const tsr_op_call *c, size_t item, void *scratch)
 {
     (void)scratch;
     size_t d = c->out[0].shape[1], end = (item + 1) * ROWS;
+    const int32_t *ids = c->in[IN_IDS].data;
     float *out = c->out[0].data;
     end = end < c->in[IN_IDS].count ? end : c->in[IN_IDS].count;
     for (size_t i = item * ROWS; i < end; i++) {
-        const float *row = row_of(c, i);
-        if (row)
-            memcpy(out + i * d, row, d * sizeof *out);
+        const tsr_operand *table = table_of(c, i);
+        if (table)
+            tsr_op_row(table, ids[i], out + i * d);
         else
             memset(out + i * d, 0, d * sizeof *out);
     }
@@ -84,6 +79,7 @@ static void lookup_backward(tsr_graph *g, const tsr_node_view *n, const tsr_valu
 
 const tsr_op tsr_op_lookup = {
     .name = "lookup",
+    .rows_in = ~3u, /* the tables */
     .shape = lookup_shape,
     .items = lookup_items,
     .run = lookup_item,

@@ -2,6 +2,7 @@
  * The table of operations, and what their shape rules share. */
 #include "nn/op.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,6 +74,18 @@ tsr_status tsr_op_expect_classes(const tsr_op_call *c)
         return TSR_OK;
     TSR_TRY(tsr_op_expect_dims(c, 2, "weights", TSR_F32, 1, 1));
     return tsr_op_expect_shape(c, 2, "weights", 1, rows);
+}
+
+void tsr_op_row(const tsr_operand *t, int64_t row, float *out)
+{
+    size_t d = tsr_width(t);
+    if (row < 0 || (uint64_t)row >= t->shape[0])
+        memset(out, 0, d * sizeof *out);
+    else if (t->data)
+        memcpy(out, (const float *)t->data + (size_t)row * d, d * sizeof *out);
+    else if (tsr_param_read(t->param, (size_t)row * d, d, out) != TSR_OK)
+        for (size_t i = 0; i < d; i++)
+            out[i] = NAN;
 }
 
 void tsr_op_out(tsr_op_call *c, int i, tsr_dtype dtype, int ndim, const size_t *shape)

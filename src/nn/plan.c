@@ -214,28 +214,19 @@ out:
 
 /* --- nodes --- */
 
-static int same_request(const tsr_pack_request *a, const tsr_pack_request *b)
-{
-    return a->param == b->param && a->gemm == b->gemm && a->row == b->row && a->col == b->col &&
-           a->blocks == b->blocks && a->step == b->step && a->offset == b->offset &&
-           a->group == b->group && a->group_step == b->group_step;
-}
-
 static tsr_status add_pack(tsr_graph *g, const tsr_pack_request *req, int *index)
 {
-    for (size_t i = 0; i < g->n_packs; i++) {
-        if (same_request(&g->packs[i].req, req)) {
+    tsr_packed *p;
+    TSR_TRY(tsr_room(&g->packs, g->n_packs, &g->cap_packs, sizeof(tsr_packed *)));
+    TSR_TRY(tsr_packs_take(g->params, req, &p));
+    for (size_t i = 0; i < g->n_packs; i++)
+        if (g->packs[i] == p) {
+            tsr_packs_drop(g->params, p);
             *index = (int)i;
             return TSR_OK;
         }
-    }
-    TSR_TRY(tsr_room(&g->packs, g->n_packs, &g->cap_packs, sizeof *g->packs));
-    tsr_packed *p = &g->packs[g->n_packs];
-    *p = (tsr_packed){.req = *req};
-    TSR_TRY(tsr_alloc(&p->blocks, req->blocks, sizeof *p->blocks));
-    *index = (int)g->n_packs++;
-    for (size_t j = 0; j < req->blocks; j++)
-        TSR_TRY(tsr_pack_create(req->gemm, &p->blocks[j]));
+    *index = (int)g->n_packs;
+    g->packs[g->n_packs++] = p;
     g->plan.packed_bytes += req->blocks * tsr_pack_bytes(req->gemm);
     return TSR_OK;
 }

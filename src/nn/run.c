@@ -42,7 +42,7 @@ static void fill_step(tsr_exec *x, size_t node)
     for (int i = 0; i < n->n_out; i++)
         s->call.out[i].data = result_of(x, n->out[i]);
     for (int i = 0; i < n->n_packs; i++)
-        s->call.packs[i] = x->g->packs[n->pack[i]].blocks;
+        s->call.packs[i] = x->g->packs[n->pack[i]]->blocks;
     s->call.work = n->work_bytes ? x->arena + n->work_offset : NULL;
 }
 
@@ -63,12 +63,32 @@ tsr_status tsr_exec_scratch(tsr_exec *x, int lanes, size_t each)
     return TSR_OK;
 }
 
+/* Weights that are read as a whole, or looked at from outside, come into memory. */
+static tsr_status hold_weights(tsr_graph *g)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const tsr_node_data *n = &g->nodes[i];
+        unsigned spared = n->op->shape_in | n->op->rows_in;
+        for (int j = 0; n->live && !(n->op->flags & TSR_OP_ALIAS) && j < n->n_in; j++) {
+            tsr_vertex *w = n->in[j] >= 0 ? &g->values[g->values[n->in[j]].root] : NULL;
+            if (w && w->home == TSR_HOME_WEIGHT && !(spared >> j & 1))
+                TSR_TRY(tsr_param_hold(g->params, w->param));
+        }
+    }
+    for (size_t v = 0; v < g->n_values; v++)
+        if (g->values[v].home == TSR_HOME_WEIGHT && g->values[v].output)
+            TSR_TRY(tsr_param_hold(g->params, g->values[v].param));
+    return TSR_OK;
+}
+
 tsr_status tsr_exec_create(tsr_graph *g, tsr_exec **out)
 {
     tsr_status st;
     tsr_plan plan;
     tsr_exec *x = NULL;
     TSR_TRY(tsr_graph_plan(g, &plan));
+    if (g->params && tsr_params_deferred(g->params))
+        TSR_TRY(hold_weights(g));
     TSR_TRY(tsr_alloc(&x, 1, sizeof *x));
     x->g = g;
     x->arena_bytes = plan.values_bytes;
@@ -102,57 +122,6 @@ void tsr_exec_destroy(tsr_exec *x)
     tsr_free(x);
 }
 
-/* --- packed weights --- */
-
-typedef struct refresh {
-    tsr_graph *g;
-    size_t *stale; /* indices of packs */
-} refresh;
-
-/* Block j of the i-th stale pack. */
-static tsr_status refresh_item(void *ctx, size_t i, int lane)
-{
-    refresh *r = ctx;
-    (void)lane;
-    size_t at = 0;
-    while (i >= r->g->packs[r->stale[at]].req.blocks)
-        i -= r->g->packs[r->stale[at++]].req.blocks;
-    tsr_packed *p = &r->g->packs[r->stale[at]];
-    return tsr_pack_fill(p->blocks[i], p->req.param->value + tsr_pack_start(&p->req, i), p->req.row,
-                         p->req.col);
-}
-
-static tsr_status refresh_locked(tsr_graph *g)
-{
-    tsr_status st;
-    refresh r = {g, NULL};
-    size_t n = 0, blocks = 0;
-    TSR_TRY(tsr_alloc(&r.stale, g->n_packs, sizeof *r.stale));
-    for (size_t i = 0; i < g->n_packs; i++) {
-        const tsr_packed *p = &g->packs[i];
-        if (p->filled && p->version == p->req.param->version)
-            continue;
-        r.stale[n++] = i;
-        blocks += p->req.blocks;
-    }
-    TSR_GO(tsr_par_for(blocks, refresh_item, &r));
-    for (size_t i = 0; i < n; i++) {
-        g->packs[r.stale[i]].version = g->packs[r.stale[i]].req.param->version;
-        g->packs[r.stale[i]].filled = 1;
-    }
-out:
-    tsr_free(r.stale);
-    return st;
-}
-
-tsr_status tsr_graph_refresh_packs(tsr_graph *g)
-{
-    pthread_mutex_lock(&g->lock);
-    tsr_status st = refresh_locked(g);
-    pthread_mutex_unlock(&g->lock);
-    return st;
-}
-
 /* --- running --- */
 
 typedef struct loop {
@@ -180,18 +149,33 @@ static void run_step(tsr_exec *x, tsr_step *s)
     s->runs++;
 }
 
+/* Operations that read rows of a weight from its file cannot fail; whether one did is seen here. */
+static tsr_status check_readings(const tsr_graph *g)
+{
+    for (size_t v = 0; g->params && tsr_params_deferred(g->params) && v < g->n_values; v++) {
+        tsr_param *p = g->values[v].home == TSR_HOME_WEIGHT ? g->values[v].param : NULL;
+        int broken = p ? atomic_load(&p->broken) : 0;
+        if (broken)
+            TSR_FAIL((tsr_status)broken, "%s: tensor \"%.200s\" %s", p->source->name, p->name,
+                     broken == TSR_ENUMERIC ? "holds a value that is not a finite number"
+                                            : "cannot be read any more");
+    }
+    return TSR_OK;
+}
+
 tsr_status tsr_exec_forward(tsr_exec *x)
 {
     TSR_TRY(tsr_exec_fit(x));
     TSR_TRY(tsr_exec_scratch(x, tsr_par_team(), 0));
-    TSR_TRY(tsr_graph_refresh_packs(x->g));
+    if (x->g->n_packs)
+        TSR_TRY(tsr_packs_refresh(x->g->params, x->g->packs, x->g->n_packs));
     if (x->poison)
         memset(x->arena + x->g->inputs_bytes, 0xff, x->arena_bytes - x->g->inputs_bytes);
     for (size_t i = 0; i < x->n_forward; i++) {
         TSR_TRY(tsr_job_check(x->job));
         run_step(x, &x->steps[i]);
     }
-    return TSR_OK;
+    return check_readings(x->g);
 }
 
 void tsr_exec_watch(tsr_exec *x, const tsr_job *job)

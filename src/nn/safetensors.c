@@ -16,6 +16,7 @@
 
 struct tsr_safetensors {
     char *path;
+    int fd; /* for reading without the map */
     void *map;
     size_t map_bytes;
     json_t *header;
@@ -45,6 +46,8 @@ static tsr_status map_file(tsr_safetensors *f)
         TSR_GOFAIL(TSR_EIO, "%s: cannot be mapped: %s", f->path, strerror(errno));
     f->map = map;
     f->map_bytes = (size_t)s.st_size;
+    f->fd = fd;
+    return TSR_OK;
 out:
     close(fd);
     return st;
@@ -202,6 +205,7 @@ tsr_status tsr_safetensors_open(const char *path, tsr_safetensors **out)
     tsr_status st = TSR_OK;
     tsr_safetensors *f;
     TSR_TRY(tsr_alloc(&f, 1, sizeof *f));
+    f->fd = -1;
     TSR_GO(tsr_strdup(&f->path, path));
     TSR_GO(map_file(f));
     TSR_GO(read_header(f));
@@ -220,6 +224,8 @@ void tsr_safetensors_close(tsr_safetensors *f)
     json_decref(f->metadata);
     if (f->map)
         munmap(f->map, f->map_bytes);
+    if (f->fd >= 0)
+        close(f->fd);
     tsr_free(f->by_name);
     tsr_free(f->items);
     tsr_free(f->path);
@@ -322,6 +328,58 @@ tsr_status tsr_stored_floats(const tsr_stored *t, float *out)
     return TSR_OK;
 }
 
+/* --- reading without the map: of a file that shrinks there is an error to report ------------- */
+
+static tsr_status read_bytes(const tsr_safetensors *f, const char *at, void *out, size_t bytes)
+{
+    size_t place = (size_t)(at - (const char *)f->map);
+    for (size_t done = 0; done < bytes;) {
+        ssize_t n = pread(f->fd, (char *)out + done, bytes - done, (off_t)(place + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            TSR_FAIL(TSR_EIO, "%s: %s", f->path, strerror(errno));
+        if (n == 0)
+            TSR_FAIL(TSR_EIO, "%s: is shorter than when it was opened", f->path);
+        done += (size_t)n;
+    }
+    return TSR_OK;
+}
+
+/* As tsr_param_source.read. */
+static tsr_status read_values(void *ctx, const void *stored, size_t first, size_t count, float *out)
+{
+    const tsr_safetensors *f = ctx;
+    const tsr_stored *t = stored;
+    size_t each = tsr_dtype_bytes(t->dtype);
+    double room[1024];
+    const char *from = (const char *)t->data + first * each;
+    if (t->dtype == TSR_F32)
+        return read_bytes(f, from, out, count * each);
+    tsr_stored piece = *t;
+    piece.data = room;
+    for (size_t at = 0; at < count; at += piece.count) {
+        piece.count = count - at < sizeof room / each ? count - at : sizeof room / each;
+        TSR_TRY(read_bytes(f, from + at * each, room, piece.count * each));
+        TSR_TRY(tsr_stored_floats(&piece, out + at));
+    }
+    return TSR_OK;
+}
+
+static void close_source(void *ctx)
+{
+    tsr_safetensors_close(ctx);
+}
+
+tsr_status tsr_safetensors_attach(tsr_safetensors *f, tsr_params *ps)
+{
+    for (size_t i = 0; i < tsr_params_count(ps); i++) {
+        tsr_param *p = tsr_params_at(ps, i);
+        p->stored = tsr_safetensors_find(f, p->name);
+    }
+    return tsr_params_attach(ps, (tsr_param_source){f->path, f, read_values, close_source});
+}
+
 /* --- strict loading ------------------------------------------------------------------------- */
 
 static int same_shape(const tsr_stored *t, const tsr_param *p)
@@ -347,57 +405,96 @@ static int ignored(const char *name, const char *const *prefixes)
     return 0;
 }
 
-#define NAMES_SHOWN 6 /* of each kind; a message holds 1 KiB */
-
-/* Add ", name" to a list that began with `what`, counting. */
-static tsr_status complain(tsr_str *list, size_t *n, const char *what, const char *name)
+/* One of the lists of problems. */
+static tsr_status note(json_t *into, const char *list, const char *name)
 {
-    tsr_status st = TSR_OK;
-    if (*n == 0)
-        st = tsr_str_addf(list, "%s %.120s", what, name);
-    else if (*n < NAMES_SHOWN)
-        st = tsr_str_addf(list, ", %.120s", name);
-    else if (*n == NAMES_SHOWN)
-        st = tsr_str_add(list, ", ...");
-    ++*n;
-    return st;
+    return tsr_json_append(json_object_get(into, list), json_string(name));
 }
 
-static tsr_status complain_shape(tsr_str *list, size_t *n, const tsr_stored *t, const tsr_param *p)
+static tsr_status note_shape(json_t *into, const tsr_stored *t, const tsr_param *p)
 {
-    char a[64], b[64], text[300];
-    snprintf(text, sizeof text, "%.100s %s instead of %s", p->name,
+    char a[64], b[64], text[400];
+    snprintf(text, sizeof text, "%.200s %s instead of %s", p->name,
              tsr_shape_text(t->ndim, t->shape, a, sizeof a),
              tsr_shape_text(p->file_ndim, p->file_shape, b, sizeof b));
-    return complain(list, n, "wrong shape:", text);
+    return note(into, "misshapen", text);
 }
 
-static tsr_status compare(const tsr_safetensors *f, const tsr_params *ps, const char *const *ignore)
+static tsr_status note_type(json_t *into, const tsr_stored *t)
 {
-    tsr_status st = TSR_OK;
-    tsr_str missing = {0}, shapes = {0}, extra = {0};
-    size_t nmissing = 0, nshapes = 0, nextra = 0;
+    char text[300];
+    snprintf(text, sizeof text, "%.200s is of type %s, not of a floating type", t->name,
+             tsr_dtype_name(t->dtype));
+    return note(into, "misshapen", text);
+}
+
+static tsr_status compare(const tsr_safetensors *f, const tsr_params *ps, const char *const *ignore,
+                          json_t *into)
+{
     for (size_t i = 0; i < tsr_params_count(ps); i++) {
         const tsr_param *p = tsr_params_at(ps, i);
         const tsr_stored *t = tsr_safetensors_find(f, p->name);
         if (!t)
-            TSR_GO(complain(&missing, &nmissing, "missing:", p->name));
+            TSR_TRY(note(into, "missing", p->name));
         else if (!same_shape(t, p))
-            TSR_GO(complain_shape(&shapes, &nshapes, t, p));
+            TSR_TRY(note_shape(into, t, p));
+        else if (t->dtype > TSR_F64)
+            TSR_TRY(note_type(into, t));
     }
     for (size_t i = 0; i < f->count; i++)
         if (!tsr_params_find(ps, f->items[i].name) && !ignored(f->items[i].name, ignore))
-            TSR_GO(complain(&extra, &nextra, "not expected:", f->items[i].name));
-    if (nmissing + nshapes + nextra)
-        TSR_GOFAIL(TSR_EMISMATCH,
-                   "%s: %zu tensors missing, %zu of wrong shape, %zu not expected; %s%s%s%s%s",
-                   f->path, nmissing, nshapes, nextra, missing.s ? missing.s : "",
-                   missing.s ? "; " : "", shapes.s ? shapes.s : "", shapes.s ? "; " : "",
-                   extra.s ? extra.s : "");
+            TSR_TRY(note(into, "not_expected", f->items[i].name));
+    return TSR_OK;
+}
+
+tsr_status tsr_safetensors_problems(const tsr_safetensors *f, const tsr_params *ps,
+                                    const char *const *ignore, json_t **out)
+{
+    static const char *const lists[] = {"missing", "misshapen", "not_expected"};
+    tsr_status st = TSR_OK;
+    json_t *all = json_pack("{s[]s[]s[]}", lists[0], lists[1], lists[2]);
+    if (!all)
+        TSR_FAIL(TSR_ENOMEM, "%s: out of memory", f->path);
+    TSR_GO(compare(f, ps, ignore, all));
+    for (int i = 0; i < 3; i++)
+        if (json_array_size(json_object_get(all, lists[i])) == 0)
+            json_object_del(all, lists[i]);
+    *out = all;
+    all = NULL;
 out:
-    tsr_str_clear(&missing);
-    tsr_str_clear(&shapes);
-    tsr_str_clear(&extra);
+    json_decref(all);
+    return st;
+}
+
+#define NAMES_SHOWN 5 /* of each kind; a message holds 1 KiB */
+
+/* "; missing: a, b and 7 more" */
+static tsr_status add_names(tsr_str *text, const char *what, const json_t *list)
+{
+    size_t n = json_array_size(list);
+    for (size_t i = 0; i < n && i < NAMES_SHOWN; i++)
+        TSR_TRY(tsr_str_addf(text, "%s%.90s", i ? ", " : what,
+                             json_string_value(json_array_get(list, i))));
+    return n > NAMES_SHOWN ? tsr_str_addf(text, " and %zu more", n - NAMES_SHOWN) : TSR_OK;
+}
+
+tsr_status tsr_problems_fail(const json_t *problems, const char *path)
+{
+    const json_t *missing = json_object_get(problems, "missing");
+    const json_t *shapes = json_object_get(problems, "misshapen");
+    const json_t *extra = json_object_get(problems, "not_expected");
+    tsr_str text = {0};
+    tsr_status st;
+    if (json_object_size(problems) == 0)
+        return TSR_OK;
+    TSR_GO(add_names(&text, "; missing: ", missing));
+    TSR_GO(add_names(&text, "; wrong: ", shapes));
+    TSR_GO(add_names(&text, "; not expected: ", extra));
+    TSR_GOFAIL(TSR_EMISMATCH, "%s: %zu tensors missing, %zu of wrong shape or type, %zu not expected%s",
+               path, json_array_size(missing), json_array_size(shapes), json_array_size(extra),
+               text.s);
+out:
+    tsr_str_clear(&text);
     return st;
 }
 
@@ -419,22 +516,14 @@ static int all_finite(const tsr_stored *t, float *scratch, size_t room)
     return 1;
 }
 
-static tsr_status check_types(const tsr_safetensors *f, const tsr_params *ps)
-{
-    for (size_t i = 0; i < tsr_params_count(ps); i++) {
-        const tsr_stored *t = tsr_safetensors_find(f, tsr_params_at(ps, i)->name);
-        if (t->dtype > TSR_F64)
-            TSR_FAIL(TSR_EMISMATCH, "%s: tensor \"%.200s\" is of type %s, not of a floating type",
-                     f->path, t->name, tsr_dtype_name(t->dtype));
-    }
-    return TSR_OK;
-}
-
 tsr_status tsr_safetensors_check(const tsr_safetensors *f, const tsr_params *ps,
                                  const char *const *ignore)
 {
-    TSR_TRY(compare(f, ps, ignore));
-    return check_types(f, ps);
+    json_t *problems;
+    TSR_TRY(tsr_safetensors_problems(f, ps, ignore, &problems));
+    tsr_status st = tsr_problems_fail(problems, f->path);
+    json_decref(problems);
+    return st;
 }
 
 static int meant(const tsr_param *p, const char *prefix, int starts)

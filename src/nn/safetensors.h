@@ -70,6 +70,18 @@ TSR_USE tsr_status tsr_safetensors_check(const tsr_safetensors *f, const tsr_par
 TSR_USE tsr_status tsr_safetensors_fill(const tsr_safetensors *f, tsr_params *ps,
                                         const char *prefix, int starts);
 
+/* What is wrong with the file for this store, of the header alone: *out is an object with the arrays
+ * "missing", "misshapen" and "not_expected" (names, with what is wrong) where they are not empty, and
+ * `ignore` as above. fail: the message about them with the first names of each, TSR_EMISMATCH; TSR_OK
+ * where there are none. */
+TSR_USE tsr_status tsr_safetensors_problems(const tsr_safetensors *f, const tsr_params *ps,
+                                            const char *const *ignore, json_t **out);
+TSR_USE tsr_status tsr_problems_fail(const json_t *problems, const char *path);
+
+/* Let a deferred store (tsr_params_defer) read its values from the file, which passed check with it
+ * and belongs to the store from now on, also on failure. Errors: TSR_ENOMEM. */
+TSR_USE tsr_status tsr_safetensors_attach(tsr_safetensors *f, tsr_params *ps);
+
 /* Write `count` tensors and metadata (object of strings, or NULL) by rename. Order in the file:
  * wider types first, then by name, as the official writer does, so that the same content gives the
  * same bytes. Errors: TSR_EARG for a name given twice or metadata that is not all strings. */

@@ -8,6 +8,7 @@
 #include "nn/safetensors.h"
 
 #include <math.h>
+#include <unistd.h>
 
 static char path[512];
 
@@ -240,6 +241,48 @@ static void loading_names_everything_that_is_wrong(void **state)
     tsr_params_destroy(ps);
 }
 
+/* Values come when they are asked for, piece by piece or as a whole, and the file's end is an error. */
+static void values_are_read_when_wanted(void **state)
+{
+    (void)state;
+    static float v[3000], out[3000];
+    static double wide[3000];
+    const size_t shape[] = {3000};
+    for (int i = 0; i < 3000; i++)
+        wide[i] = v[i] = (float)i / 8;
+    v[2999] = INFINITY;
+    const tsr_stored t[] = {{"a", TSR_F64, 1, {3000}, 3000, wide}, {"b", TSR_F32, 1, {3000}, 3000, v}};
+    tsr_params *ps;
+    tsr_param *a, *b;
+    tsr_safetensors *f;
+    assert_ok(tsr_safetensors_write(scratch("later"), t, 2, NULL));
+    assert_ok(tsr_params_create(&ps));
+    tsr_params_defer(ps);
+    assert_ok(tsr_params_add(ps, "a", TSR_PARAM_TRAIN, 1, shape, &a));
+    assert_ok(tsr_params_add(ps, "b", 0, 1, shape, &b));
+    assert_null(a->value);
+    assert_fails(TSR_EARG, tsr_params_need_grads(ps));
+    assert_fails(TSR_EARG, tsr_param_read(a, 0, 1, out)); /* no source yet */
+    atomic_store(&a->broken, 0);
+    assert_ok(tsr_safetensors_open(path, &f));
+    assert_ok(tsr_safetensors_check(f, ps, NULL));
+    assert_ok(tsr_safetensors_attach(f, ps));
+    assert_ok(tsr_param_read(a, 100, 2000, out));
+    assert_memory_equal(out, v + 100, 2000 * sizeof *out);
+    assert_ok(tsr_param_read(b, 0, 2999, out));
+    assert_fails(TSR_ENUMERIC, tsr_param_read(b, 2990, 10, out));
+    assert_int_equal(b->broken, TSR_ENUMERIC);
+    assert_null(a->value);
+    assert_fails(TSR_ENUMERIC, tsr_params_hold_all(ps));
+    assert_null(b->value);
+    assert_ok(tsr_params_hold(ps, "a"));
+    assert_memory_equal(a->value, v, 2999 * sizeof *out);
+    assert_int_equal(truncate(path, 30000), 0);
+    assert_fails(TSR_EIO, tsr_param_read(b, 0, 2999, out));
+    assert_non_null(strstr(tsr_error(), "shorter than"));
+    tsr_params_destroy(ps);
+}
+
 static void values_that_are_not_numbers_are_refused(void **state)
 {
     (void)state;
@@ -317,6 +360,7 @@ int main(void)
         cmocka_unit_test(types_are_converted),
         cmocka_unit_test(writing_is_canonical),
         cmocka_unit_test(loading_names_everything_that_is_wrong),
+        cmocka_unit_test(values_are_read_when_wanted),
         cmocka_unit_test(values_that_are_not_numbers_are_refused),
         cmocka_unit_test(metadata_strings_follow_python_and_yaml),
         cmocka_unit_test(configurations_survive_metadata),
