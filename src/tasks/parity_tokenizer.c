@@ -329,7 +329,7 @@ tsr_status tsr_parity_tokenizer(const char *checkpoint, const tsr_safetensors *i
 {
     bench b = {.p = p, .spec = spec, .io = io};
     tsr_status st;
-    TSR_GO(tsr_vqvae_open(checkpoint, 0, &b.m));
+    TSR_GO(tsr_vqvae_open(checkpoint, TSR_VQVAE_RUN, &b.m));
     b.info = tsr_vqvae_info_of(b.m);
     if (!b.info->has_decoder)
         b.no_decoding = "the checkpoint has no decoder";

@@ -215,7 +215,7 @@ static tsr_status open_grid(tsr_tokenizer *t, const tsr_kind_file *file)
     tsr_status st = TSR_OK;
     TSR_TRY(tsr_grid_name(t, file));
     TSR_TRY(start(t, &g));
-    TSR_GO(tsr_vqvae_open(file->path, 0, &model));
+    TSR_GO(tsr_vqvae_open(file->path, TSR_VQVAE_RUN, &model));
     g->net.model = model;
     if (!file->settings)
         TSR_GO(published_settings(t, tsr_vqvae_info_of(model), file->hint, &published));
@@ -223,7 +223,8 @@ static tsr_status open_grid(tsr_tokenizer *t, const tsr_kind_file *file)
     TSR_GO(configure(g, &s, tsr_vqvae_info_of(model)->height));
     TSR_GO(tsr_settings_check(&s, tsr_grid_recipe_keys)); /* of a later version, perhaps */
     TSR_GO(complete(t, g, file->path));
-    TSR_GO(tsr_hash_file(file->path, &t->space.tokenizer));
+    if (!file->quick)
+        TSR_GO(tsr_hash_file(file->path, &t->space.tokenizer));
 out:
     json_decref(published);
     return st;

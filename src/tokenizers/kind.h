@@ -32,6 +32,7 @@ typedef struct tsr_kind_file {
     const json_t *settings;
     const json_t *metadata;
     int is_json;
+    int quick; /* leave out what takes reading all of a large file: the digest */
 } tsr_kind_file;
 
 struct tsr_kind {

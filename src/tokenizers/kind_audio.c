@@ -109,9 +109,9 @@ static tsr_status open_audio(tsr_tokenizer *t, const tsr_kind_file *file)
     tsr_settings s = {file->settings, a->net.settings, file->path};
     TSR_TRY(configure(a, &s));
     TSR_TRY(tsr_settings_check(&s, tsr_grid_recipe_keys)); /* of a later version, perhaps */
-    TSR_TRY(tsr_vqvae_open(file->path, 0, &a->net.model));
+    TSR_TRY(tsr_vqvae_open(file->path, TSR_VQVAE_RUN, &a->net.model));
     TSR_TRY(complete(t, a, file->path));
-    return tsr_hash_file(file->path, &t->space.tokenizer);
+    return file->quick ? TSR_OK : tsr_hash_file(file->path, &t->space.tokenizer);
 }
 
 static tsr_status describe(const tsr_tokenizer *t, json_t *into)

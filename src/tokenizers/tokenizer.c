@@ -15,6 +15,8 @@
 #define MAX_JSON_BYTES   ((size_t)64 << 20)  /* tokenizer.json files are a few MiB */
 #define MAX_HEADER_BYTES ((size_t)100 << 20) /* the limit of the safetensors format */
 
+#define LARGE_FILE       ((uint64_t)64 << 20) /* reading all of it takes longer than people wait */
+
 /* ---- opening ----------------------------------------------------------------------------------*/
 
 /* Header of a safetensors file: u64 little-endian length, then that much JSON. */
@@ -118,9 +120,9 @@ static tsr_status choose_kind(const tsr_kind_file *file, const tsr_kind **kind)
              file->hint ? "" : " (the file does not say)");
 }
 
-tsr_status tsr_tokenizer_open(const char *path, const char *hint, tsr_tokenizer **out)
+static tsr_status open_file(const char *path, const char *hint, int quick, tsr_tokenizer **out)
 {
-    tsr_kind_file file = {.path = path, .hint = hint};
+    tsr_kind_file file = {.path = path, .hint = hint, .quick = quick};
     json_t *value = NULL;
     tsr_tokenizer *t = NULL;
     tsr_status st = TSR_OK;
@@ -143,6 +145,19 @@ out:
     tsr_tokenizer_destroy(t);
     json_decref(value);
     return st;
+}
+
+tsr_status tsr_tokenizer_open(const char *path, const char *hint, tsr_tokenizer **out)
+{
+    return open_file(path, hint, 0, out);
+}
+
+tsr_status tsr_tokenizer_look(const char *path, const char *hint, tsr_tokenizer **out)
+{
+    uint64_t bytes;
+    int64_t mtime;
+    TSR_TRY(tsr_file_stat(path, &bytes, &mtime));
+    return open_file(path, hint, bytes > LARGE_FILE, out);
 }
 
 tsr_status tsr_tokenizer_create(const json_t *config, const char *origin, tsr_tokenizer **out)
@@ -221,6 +236,7 @@ static tsr_status describe_space(const tsr_tokenizer *t, json_t *into)
 {
     const tsr_token_space *s = &t->space;
     char hash[TSR_DIGEST_CHARS];
+    int known = !tsr_digest_equal(s->tokenizer, (tsr_digest){0, 0});
     tsr_digest_text(s->tokenizer, hash);
     TSR_TRY(tsr_json_set(into, "kind", json_string(t->kind->name)));
     TSR_TRY(tsr_json_set(into, "modality", json_string(s->modality)));
@@ -235,7 +251,7 @@ static tsr_status describe_space(const tsr_tokenizer *t, json_t *into)
         TSR_TRY(tsr_json_set(into, "codebook_size", json_integer(s->codebook_size)));
         TSR_TRY(tsr_json_set(into, "vocabulary", json_string(s->vocabulary)));
     }
-    return tsr_json_set(into, "hash", json_string(hash));
+    return tsr_json_set(into, "hash", known ? json_string(hash) : json_null());
 }
 
 tsr_status tsr_tokenizer_describe(const tsr_tokenizer *t, json_t **out)

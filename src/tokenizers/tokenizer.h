@@ -26,6 +26,10 @@ typedef struct tsr_tokenizer_work tsr_tokenizer_work;
  *          that cannot be), TSR_EARG (hint is not a name). */
 TSR_USE tsr_status tsr_tokenizer_open(const char *path, const char *hint, tsr_tokenizer **out);
 
+/* The same to describe it only, from the header: of a file above 64 MiB the digest is not computed and
+ * stays 0 ("hash": null). */
+TSR_USE tsr_status tsr_tokenizer_look(const char *path, const char *hint, tsr_tokenizer **out);
+
 /* Make one that needs no training (palette, metadata, bytes) from its recipe section, a JSON
  * object with at least "kind" and "modality". `origin` names the recipe in messages. */
 TSR_USE tsr_status tsr_tokenizer_create(const json_t *config, const char *origin,

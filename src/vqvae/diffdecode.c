@@ -71,7 +71,6 @@ static tsr_status make_graph(tsr_diffuser *d)
     tsr_status st = TSR_OK;
     tsr_graph *g = NULL;
     tsr_plan plan;
-    TSR_GO(tsr_vqvae_complete(d->m));
     TSR_GO(tsr_graph_create(d->m->ps, d->precision, &g));
     tsr_diffnet_graph(g, &d->m->diff, &d->io);
     TSR_GO(tsr_graph_plan(g, &plan));

@@ -35,7 +35,6 @@ typedef struct tsr_maker {
     tsr_params *ps;
     uint64_t seed;
     int fill;
-    size_t budget; /* values that may still be added: what a file holds, or SIZE_MAX */
     tsr_status st;
 } tsr_maker;
 

@@ -34,26 +34,13 @@ const char *tsr_name(char buffer[TSR_NAME_MAX], const char *prefix, const char *
     return buffer;
 }
 
-/* A file that claims large shapes in a few small tensors must not make us allocate them. */
-static tsr_status add_tensor(tsr_maker *m, const char *name, unsigned flags, int ndim,
-                             const size_t *shape, tsr_param **out)
-{
-    size_t count;
-    TSR_TRY(tsr_shape_count(ndim, shape, &count));
-    if (count > m->budget)
-        TSR_FAIL(TSR_EMISMATCH, "tensor \"%s\" would need more values than the file holds", name);
-    if (m->budget != SIZE_MAX)
-        m->budget -= count;
-    return tsr_params_add(m->ps, name, flags, ndim, shape, out);
-}
-
 tsr_param *tsr_make(tsr_maker *m, const char *name, tsr_init rule, float arg, int ndim,
                     const size_t *shape)
 {
     tsr_param *p = NULL;
     unsigned flags = TSR_PARAM_TRAIN | (tsr_param_decays(name) ? TSR_PARAM_DECAY : 0u);
     if (m->st == TSR_OK)
-        m->st = add_tensor(m, name, flags, ndim, shape, &p);
+        m->st = tsr_params_add(m->ps, name, flags, ndim, shape, &p);
     if (m->st == TSR_OK && m->fill)
         tsr_param_init(p, rule, arg, m->seed);
     return p;
@@ -95,7 +82,7 @@ static void make_positions(tsr_maker *m, const tsr_net *n)
     const size_t shape[] = {1, n->dim, n->grid_h, n->grid_w};
     tsr_param *p = NULL;
     if (m->st == TSR_OK)
-        m->st = add_tensor(m, tsr_name(name, n->prefix, "pos_emb"), 0, 4, shape, &p);
+        m->st = tsr_params_add(m->ps, tsr_name(name, n->prefix, "pos_emb"), 0, 4, shape, &p);
     if (m->st == TSR_OK && m->fill)
         tsr_vit_sincos(p);
 }

@@ -137,14 +137,16 @@ static void make_net(tsr_maker *w, const tsr_net *n, int decoder)
 }
 
 /* All tensors in ml-4m's order; filled from the seed unless a file will do that. */
-static tsr_status make_tensors(tsr_vqvae *m, uint64_t seed, int fill, size_t budget)
+static tsr_status make_tensors(tsr_vqvae *m, uint64_t seed, int fill)
 {
     const tsr_vqvae_config *c = &m->config;
     const tsr_quantizer_kind *kind;
     const size_t classes[] = {c->n_labels, c->n_channels};
     TSR_TRY(tsr_quantizer_find(c->quant_type, &kind));
     TSR_TRY(tsr_params_create(&m->ps));
-    tsr_maker w = {m->ps, seed, fill, budget, TSR_OK};
+    if (!fill)
+        tsr_params_defer(m->ps);
+    tsr_maker w = {m->ps, seed, fill, TSR_OK};
     if (c->n_labels)
         tsr_make(&w, "cls_emb.weight", TSR_INIT_NORMAL, 1, 2, classes);
     make_net(&w, &m->enc, 0);
@@ -181,7 +183,7 @@ tsr_status tsr_vqvae_create(const tsr_vqvae_config *config, uint64_t seed, tsr_v
     if ((m->enc.kind == TSR_NET_VIT) != (m->dec.kind == TSR_NET_VIT))
         TSR_GOFAIL(TSR_ECONFIG, "encoder %s and decoder %s do not go together", config->enc_type,
                    config->dec_type);
-    TSR_GO(make_tensors(m, seed, 1, SIZE_MAX));
+    TSR_GO(make_tensors(m, seed, 1));
     TSR_GO(tsr_quantizer_create(&m->config, m->ps, &m->q));
     fill_info(m);
     *out = m;
@@ -197,11 +199,6 @@ void tsr_vqvae_destroy(tsr_vqvae *m)
         return;
     tsr_quantizer_destroy(m->q);
     tsr_params_destroy(m->ps);
-    if (m->later) {
-        tsr_safetensors_close(m->later->file);
-        pthread_mutex_destroy(&m->later->lock);
-        tsr_free(m->later);
-    }
     json_decref(m->metadata);
     tsr_free(m);
 }
@@ -346,18 +343,12 @@ static void settle_config(tsr_vqvae *m)
     }
 }
 
-static size_t values_of(const tsr_safetensors *f)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < tsr_safetensors_count(f); i++)
-        n += tsr_safetensors_at(f, i)->count;
-    return n;
-}
-
-static tsr_status load(tsr_vqvae *m, const tsr_safetensors *f)
+/* *f belongs to the model once its tensors are checked, and is NULL then. */
+static tsr_status load(tsr_vqvae *m, tsr_safetensors **file, unsigned flags)
 {
     static const char *const decoder[] = {"decoder.", "post_quant_proj.", NULL};
     const tsr_quantizer_kind *kind;
+    tsr_safetensors *f = *file;
     const char *path = tsr_safetensors_path(f);
     m->metadata = json_copy((json_t *)tsr_safetensors_metadata(f));
     if (!m->metadata)
@@ -369,10 +360,11 @@ static tsr_status load(tsr_vqvae *m, const tsr_safetensors *f)
         return tsr_context(TSR_EUNSUPPORTED, "settings in the file");
     TSR_TRY(tsr_quantizer_find(m->config.quant_type, &kind));
     TSR_TRY(kind->settle(&m->config));
-    if (make_tensors(m, 0, 0, values_of(f)) != TSR_OK)
-        return tsr_context(TSR_EMISMATCH, "%s", path);
+    TSR_TRY(make_tensors(m, 0, 0));
     TSR_TRY(tsr_safetensors_check(f, m->ps, m->info.has_decoder ? NULL : decoder));
-    TSR_TRY(tsr_safetensors_fill(f, m->ps, m->diff.kind ? TSR_DIFFNET_PREFIX : "", !m->diff.kind));
+    *file = NULL;
+    TSR_TRY(tsr_safetensors_attach(f, m->ps));
+    TSR_TRY(flags & TSR_VQVAE_RUN ? tsr_params_hold(m->ps, "quantize.") : tsr_params_hold_all(m->ps));
     TSR_TRY(tsr_quantizer_create(&m->config, m->ps, &m->q));
     fill_info(m);
     return TSR_OK;
@@ -391,13 +383,7 @@ tsr_status tsr_vqvae_open(const char *path, unsigned flags, tsr_vqvae **out)
                    "%s: has a ControlNet decoder, which is not handled; it can be opened for its "
                    "encoder only",
                    path);
-    TSR_GO(load(m, f));
-    if (m->diff.kind) {
-        TSR_GO(tsr_alloc(&m->later, 1, sizeof *m->later));
-        pthread_mutex_init(&m->later->lock, NULL);
-        m->later->file = f;
-        f = NULL;
-    }
+    TSR_GO(load(m, &f, flags));
     *out = m;
     m = NULL;
 out:
@@ -408,18 +394,7 @@ out:
 
 tsr_status tsr_vqvae_complete(const tsr_vqvae *m)
 {
-    tsr_status st = TSR_OK;
-    if (!m->later)
-        return TSR_OK;
-    pthread_mutex_lock(&m->later->lock);
-    if (m->later->file)
-        st = tsr_safetensors_fill(m->later->file, m->ps, TSR_DIFFNET_PREFIX, 1);
-    if (st == TSR_OK) {
-        tsr_safetensors_close(m->later->file);
-        m->later->file = NULL;
-    }
-    pthread_mutex_unlock(&m->later->lock);
-    return st;
+    return tsr_params_hold(m->ps, "");
 }
 
 /* --- writing -----------------------------------------------------------------------------------
@@ -470,8 +445,9 @@ static tsr_status write_tensors(const tsr_vqvae *m, const char *path, unsigned f
 tsr_status tsr_vqvae_write_as(const tsr_vqvae *m, const char *path, unsigned flags,
                               const json_t *metadata)
 {
-    if (!(flags & TSR_VQVAE_ENCODER_ONLY))
-        TSR_TRY(tsr_vqvae_complete(m));
+    for (size_t i = 0; i < tsr_params_count(m->ps); i++)
+        if (!(flags & TSR_VQVAE_ENCODER_ONLY) || !is_decoder(tsr_params_at(m->ps, i)->name))
+            TSR_TRY(tsr_param_hold(m->ps, tsr_params_at(m->ps, i)));
     return write_tensors(m, path, flags, metadata);
 }
 

@@ -35,6 +35,9 @@ typedef struct tsr_vqvae_work tsr_vqvae_work;
 enum {
     TSR_VQVAE_ENCODER_ONLY = 1, /* open: leave the decoder in the file; write: leave it out */
     TSR_VQVAE_AVERAGED = 2,     /* write: averaged weights where training kept some */
+    TSR_VQVAE_RUN = 4,          /* open: weights of the networks stay in the file, which stays open,
+                                   until a network needs them, and then each is held once, in the
+                                   form it needs */
 };
 
 /* A new model, its weights drawn from `seed`. TSR_ECONFIG for settings that make no model. */
@@ -42,7 +45,7 @@ TSR_USE tsr_status tsr_vqvae_create(const tsr_vqvae_config *config, uint64_t see
 
 /* Read a file of ours or of 4M. Sizes come from the tensors' shapes where these tell; all tensors
  * must be there and no others (encoder only: others may start with "decoder." or
- * "post_quant_proj."). The file of a diffusion decoder stays open until that is used. A file without decoder opens as encoder only.
+ * "post_quant_proj."). A file without decoder opens as encoder only.
  * Errors   TSR_ENOENT, TSR_EFORMAT, TSR_EMISMATCH, TSR_EUNSUPPORTED (ControlNet decoders without
  *          TSR_VQVAE_ENCODER_ONLY, quantizers we do not have). */
 TSR_USE tsr_status tsr_vqvae_open(const char *path, unsigned flags, tsr_vqvae **out);
@@ -87,12 +90,11 @@ const tsr_vqvae_config *tsr_vqvae_config_of(const tsr_vqvae *m);
 /* All metadata strings of the file it was opened from (empty object for a new one). Borrowed. */
 const json_t *tsr_vqvae_metadata(const tsr_vqvae *m);
 
-/* Read what opening left in the file, the tensors of a diffusion decoder; decoding and writing do it
- * themselves. From any thread, any number of times. Errors   TSR_ENUMERIC for values that are not
- * finite. */
+/* Bring what TSR_VQVAE_RUN left in the file into memory; writing does it itself. From any thread, any
+ * number of times. Errors   TSR_EIO, TSR_ENUMERIC for values that are not finite. */
 TSR_USE tsr_status tsr_vqvae_complete(const tsr_vqvae *m);
 
-/* The weights; tsr_vqvae_complete() first where all of them are meant. Whoever changes them calls tsr_vqvae_refresh() before the next encode or decode; no
+/* The weights; tsr_vqvae_complete() first where their values are meant. Whoever changes them calls tsr_vqvae_refresh() before the next encode or decode; no
  * worker may be running then. */
 tsr_params *tsr_vqvae_params(tsr_vqvae *m);
 TSR_USE tsr_status tsr_vqvae_refresh(tsr_vqvae *m);

@@ -10,12 +10,6 @@
 
 #include <pthread.h>
 
-/* A diffusion decoder's tensors, three quarters of their files, stay there until they are wanted. */
-typedef struct tsr_vqvae_later {
-    pthread_mutex_t lock;
-    tsr_safetensors *file; /* NULL once they are read */
-} tsr_vqvae_later;
-
 struct tsr_vqvae {
     tsr_vqvae_config config;
     tsr_vqvae_info info;
@@ -23,7 +17,6 @@ struct tsr_vqvae {
     tsr_diffnet diff; /* instead of dec, unless its kind is TSR_DIFFNET_NONE */
     tsr_params *ps;
     tsr_quantizer *q;
-    tsr_vqvae_later *later; /* or NULL */
     json_t *metadata; /* strings of the file; empty for a new model */
 };
 

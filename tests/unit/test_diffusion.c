@@ -174,7 +174,7 @@ static void decoders_are_read_when_used(void **state)
     f.values[f.count - 1][0] = NAN;
     write_file(&f, &s, path_of("nan"));
     clear_file(&f);
-    assert_ok(tsr_vqvae_open(path_of("nan"), 0, &n.m));
+    assert_ok(tsr_vqvae_open(path_of("nan"), TSR_VQVAE_RUN, &n.m));
     assert_ok(tsr_vqvae_plan_create(n.m, SIDE, SIDE, TSR_PRECISION_FP32, &n.plan));
     assert_ok(tsr_vqvae_work_create(n.plan, &n.w));
     const tsr_vqvae_input in = {.pixels = clean};
