@@ -132,7 +132,7 @@ static tsr_status prepare(run *r)
     char wanted[TSR_MODALITIES] = {0};
     static const char none[TSR_MODALITIES];
     size_t n = spec->tasks->count, empty;
-    TSR_TRY(tsr_fm_open(spec->model, &r->fm));
+    TSR_TRY(tsr_fm_open_for(spec->model, TSR_FM_RUN, &r->fm));
     r->mods = &tsr_fm_get_config(r->fm)->mods;
     TSR_TRY(tsr_alloc(&r->plans, n, sizeof *r->plans));
     TSR_TRY(tsr_alloc(&r->lists, n + 1, sizeof *r->lists));

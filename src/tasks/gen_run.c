@@ -214,7 +214,7 @@ static void add_up(tsr_gen_work *w)
 static tsr_status prepare(tsr_gen_work *w)
 {
     const tsr_generation *s = w->spec;
-    TSR_TRY(tsr_fm_open(w->path, &w->model));
+    TSR_TRY(tsr_fm_open_for(w->path, TSR_FM_RUN, &w->model));
     w->mods = &tsr_fm_get_config(w->model)->mods;
     if (s->corpus)
         TSR_TRY(tsr_corpus_open(s->corpus, &w->corpus));

@@ -165,7 +165,7 @@ tsr_status tsr_fm_create(const tsr_fm_config *c, uint64_t seed, tsr_fm **out)
 {
     tsr_status st;
     tsr_fm *m = NULL;
-    const tsr_fm_fill how = {.seed = seed, .fill = 1, .budget = SIZE_MAX};
+    const tsr_fm_fill how = {.seed = seed, .fill = 1};
     TSR_GO(tsr_fm_config_check(c));
     TSR_GO(tsr_alloc(&m, 1, sizeof *m));
     m->config = *c;
@@ -184,6 +184,7 @@ void tsr_fm_destroy(tsr_fm *m)
     tsr_params_destroy(m->ps);
     json_decref(m->extra);
     json_decref(m->left_out);
+    json_decref(m->problems);
     tsr_free(m);
 }
 

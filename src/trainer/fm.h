@@ -64,6 +64,23 @@ int tsr_fm_is_file(const tsr_safetensors *f);
  * Errors   TSR_ENOENT, TSR_EIO, TSR_EFORMAT, TSR_EMISMATCH, TSR_EUNSUPPORTED, TSR_ENUMERIC. */
 TSR_USE tsr_status tsr_fm_open(const char *path, tsr_fm **out);
 
+/* What a file is opened for. */
+typedef enum tsr_fm_use {
+    TSR_FM_TRAIN, /* all values are in memory: tsr_fm_open */
+    TSR_FM_RUN,   /* values stay in the file, which stays open, until a graph needs them, and then
+                     go straight into the form it needs: products hold each weight once, tables
+                     are read row by row. What the reference ties is two parameters. */
+    TSR_FM_LOOK,  /* the header alone is read, to describe the model. Wrong tensors are no failure
+                     but part of the description. */
+} tsr_fm_use;
+
+/* The same for a purpose. Errors of values (TSR_ENUMERIC) come from the first run that reads them. */
+TSR_USE tsr_status tsr_fm_open_for(const char *path, tsr_fm_use use, tsr_fm **out);
+
+/* TSR_OK, or for a file that was looked at the message that opening it for another use would give:
+ * TSR_EMISMATCH. */
+TSR_USE tsr_status tsr_fm_problems(const tsr_fm *m, const char *path);
+
 /* Write by rename. `averaged`: the moving average of the weights where there is one. `extra`: JSON
  * object kept in the metadata (vocabulary, provenance); NULL: that of the file read, if any.
  * Errors: TSR_EARG, TSR_EIO, TSR_ENOMEM. */

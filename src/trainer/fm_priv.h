@@ -14,6 +14,7 @@ struct tsr_fm {
     tsr_params *ps;
     json_t *extra;    /* of the file read, or NULL */
     json_t *left_out; /* names of modalities of the file that are not handled, or NULL */
+    json_t *problems; /* with tensors, of a file that is only looked at, or NULL */
 };
 
 /* Two names in files for what is one parameter in training. The first is the parameter's. */
@@ -29,13 +30,12 @@ int tsr_fm_tie(const tsr_fm_config *c, size_t i, tsr_tie *out);
 
 /* Add all tensors of the configuration to m->ps, in the order of the reference's files.
  * seed     fills them when `fill` is set
- * budget   values that may be added at most, or SIZE_MAX
+ * deferred leaves the store without values (tsr_params_defer)
  * untied   [ties] 1 where the second name is a parameter of its own, or NULL
- * Errors   TSR_EMISMATCH beyond the budget, TSR_ENOMEM. */
+ * Errors   TSR_ENOMEM. */
 typedef struct tsr_fm_fill {
     uint64_t seed;
-    int fill;
-    size_t budget;
+    int fill, deferred;
     const unsigned char *untied;
 } tsr_fm_fill;
 TSR_USE tsr_status tsr_fm_make_tensors(tsr_fm *m, const tsr_fm_fill *how);

@@ -9,6 +9,7 @@
 /* Trained values: of the blocks' products, of tables and heads, of all. */
 typedef struct counts {
     size_t blocks, embeddings, trained, stored;
+    size_t products; /* weights of products; tables are looked up in the file */
 } counts;
 
 static counts count_values(const tsr_params *ps)
@@ -22,6 +23,8 @@ static counts count_values(const tsr_params *ps)
         n.trained += p->count;
         n.blocks += tsr_fm_is_block(p->name) ? p->count : 0;
         n.embeddings += strstr(p->name, "_embeddings.") ? p->count : 0;
+        n.products += p->ndim == 2 && !strstr(p->name, "_emb") ? p->count : 0;
+        n.products += tsr_ends_with(p->name, "to_logits.weight") ? p->count : 0;
     }
     return n;
 }
@@ -66,6 +69,17 @@ static tsr_status describe_sizes(const tsr_fm *m, json_t *into)
     return st == TSR_OK ? tsr_json_set(into, "parameters", values) : (json_decref(values), st);
 }
 
+/* What the weights take in memory, without activations: once each to run; values, gradients and two
+ * moments to train. */
+static tsr_status describe_memory(const tsr_fm *m, json_t *into)
+{
+    counts n = count_values(m->ps);
+    return tsr_json_set(into, "weight_bytes",
+                        json_pack("{s:I, s:I, s:I}", "run_bf16", (json_int_t)(2 * n.products),
+                                  "run_fp32", (json_int_t)(4 * n.products), "train",
+                                  (json_int_t)(4 * (n.stored - n.trained) + 16 * n.trained)));
+}
+
 /* Names that the reference ties in training and this file does not. */
 static tsr_status describe_untied(const tsr_fm *m, json_t *into)
 {
@@ -84,14 +98,18 @@ tsr_status tsr_fm_describe(const tsr_fm *m, json_t **out)
     json_t *o = json_object(), *mods = json_object();
     TSR_GO(tsr_json_set(o, "kind", json_string("masked model")));
     TSR_GO(describe_sizes(m, o));
+    TSR_GO(describe_memory(m, o));
     for (size_t i = 0; i < m->config.mods.count; i++)
         TSR_GO(describe_mod(&m->config.mods.items[i], mods));
     TSR_GO(tsr_json_set(o, "modalities", json_incref(mods)));
     if (m->left_out)
         TSR_GO(tsr_json_set(o, "left_out", json_incref(m->left_out)));
-    TSR_GO(describe_untied(m, o));
     if (m->extra)
         TSR_GO(tsr_json_set(o, "provenance", json_incref(m->extra)));
+    if (m->problems)
+        json_object_update(o, m->problems);
+    if (!tsr_params_deferred(m->ps))
+        TSR_GO(describe_untied(m, o));
     *out = json_incref(o);
 out:
     json_decref(mods);

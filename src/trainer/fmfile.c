@@ -137,6 +137,7 @@ tsr_status tsr_fm_write(const tsr_fm *m, const char *path, int averaged, const j
     json_t *metadata = NULL;
     if (extra && !json_is_object(extra))
         TSR_FAIL(TSR_EARG, "%s: what is kept beside the model must be a JSON object", path);
+    TSR_GO(tsr_params_hold(m->ps, ""));
     TSR_GO(metadata_of(m, extra, &metadata));
     TSR_GO(tsr_alloc(&ties, TSR_FM_TIES + 1, sizeof *ties));
     TSR_GO(tsr_alloc(&items, tsr_params_count(m->ps) + TSR_FM_TIES, sizeof *items));
@@ -273,23 +274,16 @@ static tsr_status read_config(const tsr_safetensors *f, tsr_fm *m)
     return st;
 }
 
-/* Values that we are ready to allocate for the file: more than it holds, so that tensors which are
- * missing can be named, but not without end. */
-static size_t budget_of(const tsr_safetensors *f)
-{
-    size_t n = (size_t)1 << 20;
-    for (size_t i = 0; i < tsr_safetensors_count(f); i++)
-        n += 2 * tsr_safetensors_at(f, i)->count;
-    return n;
-}
-
-/* 1 when the file has both tensors, and they are not the same. */
-static int differ(const tsr_safetensors *f, const tsr_tie *t)
+/* 1 when the file has both tensors, and they are two parameters: for training when they are not the
+ * same; to run, so that nobody has to compare them. */
+static int untied(const tsr_safetensors *f, const tsr_tie *t, tsr_fm_use use)
 {
     const tsr_stored *a = tsr_safetensors_find(f, t->name);
     const tsr_stored *b = tsr_safetensors_find(f, t->other);
-    if (!a || !b)
+    if (!a || !b || t->idle || use == TSR_FM_LOOK)
         return 0;
+    if (use == TSR_FM_RUN)
+        return 1;
     return a->dtype != b->dtype || a->count != b->count ||
            memcmp(a->data, b->data, a->count * tsr_dtype_bytes(a->dtype)) != 0;
 }
@@ -302,11 +296,11 @@ typedef struct reading {
     const char *ignore[TSR_FM_TIES + TSR_MODALITIES + 1];
 } reading;
 
-static void find_ties(const tsr_safetensors *f, const tsr_fm *m, reading *r)
+static void find_ties(const tsr_safetensors *f, const tsr_fm *m, tsr_fm_use use, reading *r)
 {
     size_t n = 0;
     for (size_t i = 0; tsr_fm_tie(&m->config, i, &r->ties[i]); i++) {
-        r->untied[i] = !r->ties[i].idle && differ(f, &r->ties[i]);
+        r->untied[i] = (unsigned char)untied(f, &r->ties[i], use);
         if (!r->untied[i])
             r->ignore[n++] = r->ties[i].other;
     }
@@ -323,7 +317,7 @@ int tsr_fm_is_file(const tsr_safetensors *f)
            tsr_safetensors_find(f, "decoder_proj_context.weight");
 }
 
-static tsr_status load(const tsr_safetensors *f, tsr_fm *m, reading *r)
+static tsr_status look(const tsr_safetensors *f, tsr_fm *m, tsr_fm_use use, reading *r)
 {
     const char *path = tsr_safetensors_path(f);
     if (!tsr_fm_is_file(f))
@@ -331,14 +325,14 @@ static tsr_status load(const tsr_safetensors *f, tsr_fm *m, reading *r)
                  "%s: is not a masked model (mask_token and decoder_proj_context are missing)",
                  path);
     TSR_TRY(read_config(f, m));
-    find_ties(f, m, r);
-    const tsr_fm_fill how = {.budget = budget_of(f), .untied = r->untied};
-    if (tsr_fm_make_tensors(m, &how) != TSR_OK)
-        return tsr_context(TSR_EMISMATCH, "%s", path);
-    return tsr_safetensors_load(f, m->ps, r->ignore);
+    find_ties(f, m, use, r);
+    const tsr_fm_fill how = {.deferred = 1, .untied = r->untied};
+    TSR_TRY(tsr_fm_make_tensors(m, &how));
+    TSR_TRY(tsr_safetensors_problems(f, m->ps, r->ignore, &m->problems));
+    return use == TSR_FM_LOOK ? TSR_OK : tsr_problems_fail(m->problems, path);
 }
 
-tsr_status tsr_fm_open(const char *path, tsr_fm **out)
+tsr_status tsr_fm_open_for(const char *path, tsr_fm_use use, tsr_fm **out)
 {
     tsr_status st;
     tsr_safetensors *f = NULL;
@@ -347,7 +341,14 @@ tsr_status tsr_fm_open(const char *path, tsr_fm **out)
     TSR_GO(tsr_safetensors_open(path, &f));
     TSR_GO(tsr_alloc(&m, 1, sizeof *m));
     TSR_GO(tsr_alloc(&r, 1, sizeof *r));
-    TSR_GO(load(f, m, r));
+    TSR_GO(look(f, m, use, r));
+    if (use != TSR_FM_LOOK) {
+        tsr_safetensors *given = f;
+        f = NULL;
+        TSR_GO(tsr_safetensors_attach(given, m->ps));
+    }
+    if (use == TSR_FM_TRAIN)
+        TSR_GO(tsr_params_hold_all(m->ps));
     *out = m;
     m = NULL;
 out:
@@ -355,4 +356,14 @@ out:
     tsr_free(r);
     tsr_safetensors_close(f);
     return tsr_of_file(st);
+}
+
+tsr_status tsr_fm_open(const char *path, tsr_fm **out)
+{
+    return tsr_fm_open_for(path, TSR_FM_TRAIN, out);
+}
+
+tsr_status tsr_fm_problems(const tsr_fm *m, const char *path)
+{
+    return tsr_problems_fail(m->problems, path);
 }

@@ -92,13 +92,8 @@ typedef struct tensor {
 
 static tsr_status add(maker *w, const char *name, const tensor *t, tsr_param **out)
 {
-    size_t count, file[TSR_MAX_DIMS] = {1, 1, 1, 1, 1, 1};
+    size_t file[TSR_MAX_DIMS] = {1, 1, 1, 1, 1, 1};
     unsigned flags = t->flags;
-    TSR_TRY(tsr_shape_count(t->ndim, t->shape, &count));
-    if (count > w->how.budget)
-        TSR_FAIL(TSR_EMISMATCH, "tensor \"%s\" would need more values than the file can hold", name);
-    if (w->how.budget != SIZE_MAX)
-        w->how.budget -= count;
     if ((flags & TSR_PARAM_TRAIN) && tsr_param_decays(name))
         flags |= TSR_PARAM_DECAY;
     TSR_TRY(tsr_params_add(w->m->ps, name, flags, t->ndim, t->shape, out));
@@ -337,6 +332,8 @@ tsr_status tsr_fm_make_tensors(tsr_fm *m, const tsr_fm_fill *how)
     tensor registers = matrix_of(c->registers, c->dim, TSR_INIT_NORMAL, STD);
     registers.leading = 1;
     TSR_TRY(tsr_params_create(&m->ps));
+    if (how->deferred)
+        tsr_params_defer(m->ps);
     make(&w, &token, "mask_token");
     if (c->registers)
         make(&w, &registers, "register_tokens");

@@ -4,6 +4,9 @@
 
 #include "nn/safetensors.h"
 
+#include <math.h>
+#include <unistd.h>
+
 #define FILE_NAME "test_fmfile.safetensors"
 #define CHANGED   "test_fmfile_changed.safetensors"
 
@@ -18,10 +21,10 @@ static tsr_fm *create(int biased, int shared)
     return m;
 }
 
-static void same_values(const tsr_fm *a, const tsr_fm *b)
+/* All of a are in b. */
+static void has_values(const tsr_fm *a, const tsr_fm *b)
 {
     const tsr_params *x = tsr_fm_params(a), *y = tsr_fm_params(b);
-    assert_int_equal(tsr_params_count(x), tsr_params_count(y));
     for (size_t i = 0; i < tsr_params_count(x); i++) {
         const tsr_param *p = tsr_params_at(x, i), *q = tsr_params_find(y, p->name);
         assert_non_null(q);
@@ -38,6 +41,12 @@ static void tells_provenance(const tsr_fm *m, const json_t *expected)
     const json_t *got = json_object_get(o, "provenance");
     assert_true(expected ? json_equal(got, expected) : !got);
     json_decref(o);
+}
+
+static void same_values(const tsr_fm *a, const tsr_fm *b)
+{
+    assert_int_equal(tsr_params_count(tsr_fm_params(a)), tsr_params_count(tsr_fm_params(b)));
+    has_values(a, b);
 }
 
 static void keeps_everything(void **state)
@@ -159,7 +168,7 @@ static void refuses_other_metadata(void **state)
     refused(TSR_EFORMAT, "num_heads", &(change){.key = "num_heads", .value = "-3"});
     refused(TSR_EMISMATCH, "encoder_depth", &(change){.key = "encoder_depth", .value = "99999999"});
     refused(TSR_EMISMATCH, "missing", &(change){.key = "encoder_depth", .value = "3"});
-    refused(TSR_EMISMATCH, "more values", &(change){.key = "dim", .value = "384"});
+    refused(TSR_EMISMATCH, "instead of [1, 1, 384]", &(change){.key = "dim", .value = "384"});
     refused(TSR_EMISMATCH, "mlp_ratio", &(change){.key = "mlp_ratio", .value = "1.0e+30"});
     refused(TSR_EFORMAT, "mlp_ratio", &(change){.key = "mlp_ratio", .value = "wide"});
     refused(TSR_EMISMATCH, "heads", &(change){.key = "num_heads", .value = "7"});
@@ -339,6 +348,129 @@ static void is_described(void **state)
     tsr_fm_destroy(m);
 }
 
+/* --- opened to run, to look at --------------------------------------------------------------- */
+
+static tsr_fmnet *net_of(tsr_fm *m, tsr_precision precision)
+{
+    tsr_fmnet_spec s =
+        fmtest_spec(tsr_fm_get_config(m), TSR_FMNET_LOGITS, precision, FMTEST_EXAMPLES);
+    tsr_fmnet *n;
+    assert_ok(tsr_fmnet_create(m, &s, &n));
+    return n;
+}
+
+/* Weights that stay in the file give the bytes that those in memory give, and none is held that is
+ * multiplied or looked up. */
+static void runs_from_the_file(void **state)
+{
+    (void)state;
+    for (int form = 0; form < 6; form++) {
+        tsr_fm *a = create(form % 2, 0), *b;
+        tsr_precision precision = form < 4 ? TSR_PRECISION_FP32 : TSR_PRECISION_BF16;
+        fmtest_batch batch;
+        assert_ok(tsr_fm_write(a, FILE_NAME, 0, NULL));
+        write_changed(&(change){
+            .untie = form / 2 % 2 ? "decoder_embeddings.caption.token_emb.weight" : NULL});
+        tsr_fm_destroy(a);
+        assert_ok(tsr_fm_open(CHANGED, &a));
+        assert_ok(tsr_fm_open_for(CHANGED, TSR_FM_RUN, &b));
+        tsr_fmnet *x = net_of(a, precision), *y = net_of(b, precision);
+        fmtest_batch_init(&batch, &tsr_fm_get_config(a)->mods, 5, 12);
+        assert_ok(tsr_fmnet_run(x, batch.list, FMTEST_EXAMPLES, 1.0));
+        assert_ok(tsr_fmnet_run(y, batch.list, FMTEST_EXAMPLES, 1.0));
+        for (size_t m = 0; m < TEST_MODS; m++) {
+            size_t n, k;
+            const float *p = tsr_fmnet_logits(x, m, &n), *q = tsr_fmnet_logits(y, m, &k);
+            assert_int_equal(n, k);
+            if (n)
+                assert_memory_equal(
+                    p, q, n * tsr_fm_get_config(a)->mods.items[m].vocabulary * sizeof *p);
+        }
+        const tsr_params *ps = tsr_fm_params(b);
+        assert_null(tsr_params_find(ps, "encoder.0.attn.qkv.weight")->value);
+        assert_null(tsr_params_find(ps, "encoder_embeddings.caption.token_emb.weight")->value);
+        assert_null(tsr_params_find(ps, "decoder_embeddings.depth.to_logits.weight")->value);
+        assert_non_null(tsr_params_find(ps, "encoder_norm.weight")->value);
+        tsr_fmnet_destroy(x);
+        tsr_fmnet_destroy(y);
+        fmtest_batch_clear(&batch);
+        tsr_fm_destroy(a);
+        assert_ok(tsr_fm_write(b, FILE_NAME, 0, NULL)); /* holds the rest first */
+        assert_ok(tsr_fm_open(FILE_NAME, &a));
+        has_values(a, b); /* which has what is tied twice */
+        tsr_fm_destroy(a);
+        tsr_fm_destroy(b);
+    }
+}
+
+/* What is no number, or no longer there, is an error of the run that reads it, with names. */
+static void runs_fail_when_reading_does(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"encoder.1.mlp.fc2.weight",
+                                        "encoder_embeddings.caption.token_emb.weight",
+                                        "decoder_norm.weight", NULL};
+    for (int i = 0; i < 4; i++) {
+        tsr_fm *m = create(0, 0);
+        fmtest_batch batch;
+        fmtest_batch_init(&batch, &tsr_fm_get_config(m)->mods, 5, 12);
+        tsr_param *p = names[i] ? tsr_params_find(tsr_fm_params(m), names[i]) : NULL;
+        for (size_t k = 0; p && k < p->count; k++)
+            p->value[k] = INFINITY;
+        assert_ok(tsr_fm_write(m, FILE_NAME, 0, NULL));
+        tsr_fm_destroy(m);
+        if (p)
+            assert_fails(TSR_ENUMERIC, tsr_fm_open(FILE_NAME, &m));
+        assert_ok(tsr_fm_open_for(FILE_NAME, TSR_FM_RUN, &m));
+        if (!p)
+            assert_int_equal(truncate(FILE_NAME, 100000), 0);
+        tsr_fmnet *n = net_of(m, TSR_PRECISION_FP32);
+        assert_fails(p ? TSR_ENUMERIC : TSR_EIO,
+                     tsr_fmnet_run(n, batch.list, FMTEST_EXAMPLES, 1.0));
+        assert_non_null(strstr(tsr_error(), FILE_NAME));
+        if (p)
+            assert_non_null(strstr(tsr_error(), names[i]));
+        tsr_fmnet_destroy(n);
+        tsr_fm_destroy(m);
+        fmtest_batch_clear(&batch);
+    }
+}
+
+/* Everything that is wrong with tensors is listed; messages name some and count the rest. */
+static void wrong_tensors_are_all_listed(void **state)
+{
+    (void)state;
+    tsr_fm *a = create(0, 0), *b;
+    json_t *o;
+    assert_ok(tsr_fm_write(a, FILE_NAME, 0, NULL));
+    tsr_fm_destroy(a);
+    write_changed(&(change){.drop = "encoder.1.norm2.weight",
+                            .retype = "decoder.0.mlp.fc1.weight",
+                            .add = "surplus",
+                            .key = "encoder_depth",
+                            .value = "3"});
+    assert_fails(TSR_EMISMATCH, tsr_fm_open_for(CHANGED, TSR_FM_RUN, &b));
+    assert_ok(tsr_fm_open_for(CHANGED, TSR_FM_LOOK, &b));
+    assert_ok(tsr_fm_describe(b, &o));
+    assert_int_equal(json_array_size(json_object_get(o, "missing")), 1 + 9);
+    assert_int_equal(json_array_size(json_object_get(o, "misshapen")), 1);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(o, "not_expected"), 0)),
+                        "surplus");
+    assert_fails(TSR_EMISMATCH, tsr_fm_problems(b, CHANGED));
+    assert_non_null(strstr(tsr_error(), "10 tensors missing, 1 of wrong shape or type, 1 not"));
+    assert_non_null(strstr(tsr_error(), "encoder.1.norm2.weight"));
+    assert_non_null(strstr(tsr_error(), " and 5 more; wrong: decoder.0.mlp.fc1.weight"));
+    assert_non_null(strstr(tsr_error(), "not expected: surplus"));
+    json_decref(o);
+    tsr_fm_destroy(b);
+    assert_ok(tsr_fm_open_for(FILE_NAME, TSR_FM_LOOK, &b));
+    assert_ok(tsr_fm_problems(b, FILE_NAME));
+    assert_ok(tsr_fm_describe(b, &o));
+    assert_null(json_object_get(o, "missing"));
+    json_decref(o);
+    tsr_fm_destroy(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +479,8 @@ int main(void)
         cmocka_unit_test(reads_published_files), cmocka_unit_test(keeps_what_is_not_tied),
         cmocka_unit_test(leaves_vectors_out),    cmocka_unit_test(reads_halves),
         cmocka_unit_test(survives_failures),     cmocka_unit_test(is_described),
+        cmocka_unit_test(runs_from_the_file),    cmocka_unit_test(runs_fail_when_reading_does),
+        cmocka_unit_test(wrong_tensors_are_all_listed),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     remove(FILE_NAME);
