@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tessera info: what is this file? */
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/console.h"
@@ -15,7 +16,7 @@
 #include <string.h>
 
 typedef struct settings {
-    int json, tensors;
+    int json, tensors, hash;
     const char *modality;
 } settings;
 
@@ -24,6 +25,8 @@ static const tsr_option options[] = {
      "modality of a published 4M tokenizer, whose file does not say it"},
     {"tensors", 0, TSR_OPT_FLAG, offsetof(settings, tensors), NULL, 0, 0, NULL,
      "list the tensors of a safetensors file"},
+    {"hash", 0, TSR_OPT_FLAG, offsetof(settings, hash), NULL, 0, 0, NULL,
+     "also read all of a large model or tokenizer for its digest"},
     TSR_OPTION_JSON(settings),
 };
 
@@ -137,15 +140,17 @@ static tsr_status add_totals(const tsr_safetensors *f, json_t *into)
     return tsr_json_set(into, "data_bytes", json_integer(bytes));
 }
 
-static tsr_status describe_model(const char *path, json_t *into)
+/* Of the header alone. Tensors that are not as they should be are described, too; *verdict tells. */
+static tsr_status describe_model(const char *path, json_t *into, tsr_status *verdict)
 {
     tsr_fm *m = NULL;
     json_t *v = NULL;
     tsr_status st;
-    TSR_GO(tsr_fm_open(path, &m));
+    TSR_GO(tsr_fm_open_for(path, TSR_FM_LOOK, &m));
     TSR_GO(tsr_fm_describe(m, &v));
     if (json_object_update(into, v) != 0)
         TSR_GOFAIL(TSR_ENOMEM, "out of memory");
+    *verdict = tsr_fm_problems(m, path);
 out:
     json_decref(v);
     tsr_fm_destroy(m);
@@ -167,25 +172,40 @@ static tsr_status describe_index(const char *path, json_t *into)
     return st;
 }
 
-/* A masked model, an index or a tokenizer where it is one; else tensors and metadata. Why it is not a tokenizer is said. */
-static tsr_status describe_safetensors(const char *path, const settings *s, json_t *into)
+static tsr_status add_hash(const char *path, json_t *into)
+{
+    tsr_digest digest;
+    char text[TSR_DIGEST_CHARS];
+    TSR_TRY(tsr_hash_file(path, &digest));
+    tsr_digest_text(digest, text);
+    json_t *tokenizer = json_object_get(into, "tokenizer");
+    return tsr_json_set(tokenizer ? tokenizer : into, "hash", json_string(text));
+}
+
+/* A masked model, an index or a tokenizer where it is one; else tensors and metadata. Why it is not
+ * a tokenizer is said; a tokenizer whose tensors are wrong is a failure, too. */
+static tsr_status describe_safetensors(const char *path, const settings *s, json_t *into,
+                                       tsr_status *verdict)
 {
     tsr_safetensors *f = NULL;
     tsr_tokenizer *t = NULL;
-    tsr_status st;
+    tsr_status st, looked;
     TSR_GO(tsr_safetensors_open(path, &f));
     if (tsr_fm_is_file(f)) {
-        TSR_GO(describe_model(path, into));
+        TSR_GO(describe_model(path, into, verdict));
     } else if (tsr_index_is_file(f)) {
         TSR_GO(describe_index(path, into));
-    } else if (tsr_tokenizer_open(path, s->modality, &t) == TSR_OK) {
+    } else if ((looked = tsr_tokenizer_look(path, s->modality, &t)) == TSR_OK) {
         TSR_GO(describe_tokenizer(t, into));
     } else {
+        *verdict = looked == TSR_EMISMATCH ? looked : TSR_OK;
         TSR_GO(tsr_json_set(into, "kind", json_string("safetensors")));
         TSR_GO(tsr_json_set(into, "not_a_tokenizer", json_string(tsr_error())));
         TSR_GO(tsr_json_set(into, "metadata", json_deep_copy(tsr_safetensors_metadata(f))));
     }
     TSR_GO(add_totals(f, into));
+    if (s->hash)
+        TSR_GO(add_hash(path, into));
     if (s->tensors)
         TSR_GO(tensor_list(f, into));
 out:
@@ -218,7 +238,7 @@ static tsr_status first_bytes(const char *path, char head[10])
     return TSR_OK;
 }
 
-static tsr_status describe(const char *path, const settings *s, json_t *into)
+static tsr_status describe(const char *path, const settings *s, json_t *into, tsr_status *verdict)
 {
     char head[10];
     uint64_t bytes;
@@ -240,16 +260,48 @@ static tsr_status describe(const char *path, const settings *s, json_t *into)
     if (head[8] != '{' && !tsr_ends_with(path, ".safetensors"))
         TSR_FAIL(TSR_EFORMAT,
                  "%s: is neither a corpus, a shard, a tokenizer nor a safetensors file", path);
-    return describe_safetensors(path, s, into);
+    return describe_safetensors(path, s, into, verdict);
+}
+
+#define NAMES_SHOWN 8 /* of wrong tensors, to people */
+
+static tsr_status shorten(json_t *v, const char *list)
+{
+    json_t *names = json_object_get(v, list);
+    char text[48];
+    size_t n = json_array_size(names);
+    if (n <= NAMES_SHOWN)
+        return TSR_OK;
+    while (json_array_size(names) > NAMES_SHOWN)
+        json_array_remove(names, json_array_size(names) - 1);
+    snprintf(text, sizeof text, "and %zu more", n - NAMES_SHOWN);
+    return tsr_json_append(names, json_string(text));
+}
+
+static tsr_status show(const tsr_screen *screen, json_t *v)
+{
+    json_t *tokenizer = json_object_get(v, "tokenizer");
+    TSR_TRY(shorten(v, "missing"));
+    TSR_TRY(shorten(v, "misshapen"));
+    TSR_TRY(shorten(v, "not_expected"));
+    if (json_is_null(json_object_get(tokenizer, "hash")))
+        TSR_TRY(tsr_json_set(tokenizer, "hash", json_string("not computed without --hash")));
+    return tsr_show_fields(screen, v);
 }
 
 static tsr_status info(const char *path, const settings *s, const tsr_screen *screen)
 {
     json_t *v = json_object();
-    tsr_status st = describe(path, s, v);
+    tsr_status verdict = TSR_OK, st = describe(path, s, v, &verdict);
+    char *why = NULL;
+    if (st == TSR_OK && verdict != TSR_OK)
+        st = tsr_strdup(&why, tsr_error());
     if (st == TSR_OK)
-        st = s->json ? tsr_print_json(v, 1) : tsr_show_fields(screen, v);
+        st = s->json ? tsr_print_json(v, 1) : show(screen, v);
     json_decref(v);
+    if (st == TSR_OK && verdict != TSR_OK)
+        st = tsr_fail_at(verdict, __FILE__, __LINE__, "%s", why);
+    tsr_free(why);
     return st;
 }
 
@@ -279,7 +331,12 @@ const tsr_command tsr_cmd_info = {
         "of a sample, hash. Masked models (ours and those of 4M): sizes, parameters, modalities "
         "with their vocabularies and tokenizers, and of ours the recipe, steps and corpora they "
         "were trained with. Shards, keys files and corpora: what they hold. Other safetensors "
-        "files: metadata and tensors.",
+        "files: metadata and tensors.\n"
+        "\n"
+        "Of models and tokenizers the header is read, and the codebook: files of any size answer "
+        "at once. Tensors that are missing, of the wrong shape or not expected are all listed, and "
+        "the exit code is 3. weight_bytes is the memory that the weights will take: to run, where "
+        "each is held once and tables stay in the file, and to train.",
     .min_operands = 1,
     .max_operands = -1,
     .options = options,
