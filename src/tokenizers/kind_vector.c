@@ -106,11 +106,12 @@ static tsr_status open_vector(tsr_tokenizer *t, const tsr_kind_file *file)
     tsr_status st;
     TSR_GO(tsr_grid_name(t, file));
     TSR_GO(start(t, &v));
-    TSR_GO(tsr_vqvae_open(file->path, 0, &v->net.model));
+    TSR_GO(tsr_vqvae_open(file->path, TSR_VQVAE_RUN, &v->net.model));
     const tsr_settings s = {file->settings ? file->settings : none, v->net.settings, file->path};
     TSR_GO(configure(v, &s, tsr_vqvae_info_of(v->net.model)->in_channels));
     TSR_GO(complete(t, v, file->path));
-    TSR_GO(tsr_hash_file(file->path, &t->space.tokenizer));
+    if (!file->quick)
+        TSR_GO(tsr_hash_file(file->path, &t->space.tokenizer));
 out:
     json_decref(none);
     return st;
