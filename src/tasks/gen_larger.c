@@ -21,7 +21,7 @@ tsr_status tsr_gen_larger_open(tsr_gen_work *w)
     l->path = w->spec->super_resolution;
     l->corpus = w->corpus;
     l->second = 1;
-    TSR_TRY(tsr_fm_open(l->path, &l->model));
+    TSR_TRY(tsr_fm_open_for(l->path, TSR_FM_RUN, &l->model));
     l->mods = &tsr_fm_get_config(l->model)->mods;
     return TSR_OK;
 }
