@@ -8,7 +8,7 @@
  *   images   png jpg jpeg webp gif(first frame) bmp tif tiff ppm pgm pbm pam pfm npy
  *   sounds   wav flac ogg opus mp3 aif aiff au m4a mp4 mkv webm mov avi ... (sound track of a
  * video) texts    txt text caption records  json; jsonl csv tsv (one record of many; records.h
- * walks through all) vectors  npy of one dimension, or of any with `as_vector` x.gz     whatever x
+ * walks through all) records also npy of objects; vectors  npy of one dimension, or of any with `as_vector` x.gz     whatever x
  * is
  *
  * Every function may be called from many threads at once; each call runs on its own thread only.

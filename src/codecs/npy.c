@@ -3,6 +3,7 @@
  * Source   NEP 1, "A simple file format for NumPy arrays". */
 #include "codecs/depth.h"
 #include "codecs/format.h"
+#include "codecs/pickle.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -15,7 +16,7 @@
 #define MAX_NDIM   TSR_VECTOR_DIMS
 
 typedef struct array {
-    char kind; /* 'u', 'i', 'f' */
+    char kind; /* 'u', 'i', 'f'; 'O': a pickle of objects */
     int bytes; /* of an item */
     int little, fortran, ndim;
     size_t shape[MAX_NDIM], count;
@@ -46,9 +47,13 @@ static const char *value_of(const char *header, const char *key)
 static tsr_status parse_type(const char *p, const char *name, array *a)
 {
     static const char known[][3] = {"u1", "u2", "u4", "i1", "i2", "i4", "i8", "f2", "f4", "f8"};
-    if (!p || (*p != '\'' && *p != '"') || strlen(p) < 5)
+    if (!p || (*p != '\'' && *p != '"') || strlen(p) < 4)
         TSR_FAIL(TSR_EUNSUPPORTED, "%s: .npy header has no plain 'descr' (a structured type?)",
                  name);
+    if (p && memcmp(p + 1, "|O", 2) == 0 && p[3] == *p) {
+        a->kind = 'O';
+        return TSR_OK;
+    }
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (memcmp(p + 2, known[i], 2) != 0 || !strchr("<>|", p[1]) || p[4] != *p)
             continue;
@@ -110,13 +115,15 @@ static tsr_status open_array(const tsr_blob *s, array *a)
     tsr_free(text);
     TSR_TRY(st);
     size_t need;
+    a->data = s->data + at + n;
+    if (a->kind == 'O')
+        return TSR_OK;
     TSR_TRY(tsr_mul_size(a->count, (size_t)a->bytes, &need));
     if (a->count == 0)
         TSR_FAIL(TSR_EFORMAT, "%s: .npy holds no numbers", s->name);
     if (need > s->bytes - at - n)
         TSR_FAIL(TSR_EFORMAT, "%s: .npy is truncated: %zu bytes promised, %zu are there", s->name,
                  need, (size_t)s->bytes - at - n);
-    a->data = s->data + at + n;
     return TSR_OK;
 }
 
@@ -275,6 +282,12 @@ tsr_status tsr_npy_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options 
     (void)f;
     array a = {0};
     TSR_TRY(open_array(s, &a));
+    if (a.kind == 'O') {
+        json_t *record;
+        TSR_TRY(tsr_pickle_read(s->name, a.data, (size_t)(s->data + s->bytes - a.data), &record));
+        *out = (tsr_media){.kind = TSR_MEDIA_RECORD, .as.record = record};
+        return TSR_OK;
+    }
     if (a.ndim <= 1 || o->as_vector)
         return read_vector(&a, s->name, o, out);
     return read_picture(&a, s->name, o, out);

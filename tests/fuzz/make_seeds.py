@@ -107,6 +107,19 @@ def npy(name, descr, shape, item, version=1, fortran=False):
     put("npy/" + name, b"\x93NUMPY" + bytes([version, 0]) + length + text + data)
 
 
+def objects(name):
+    """As NumPy stores [{"points": [[1, 2], [3, -4]], "n": 0.5}] of dtype object."""
+    small = (b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01K\x02K\x02\x86"
+             b"cnumpy\ndtype\nX\x02\x00\x00\x00i2\x89\x88\x87R(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xff"
+             b"J\xff\xff\xff\xffK\x00tb\x89C\x08\x01\x00\x02\x00\x03\x00\xfc\xfftb")
+    entry = b"}q\x01(X\x06\x00\x00\x00points" + small + b"X\x01\x00\x00\x00nG?\xe0" + bytes(6) + b"u"
+    array = (b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01K\x01\x85"
+             b"cnumpy\ndtype\nX\x02\x00\x00\x00O8\x89\x88\x87R(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xff"
+             b"J\xff\xff\xff\xffK?tb\x89](" + entry + b"etb")
+    text = str({"descr": "|O", "fortran_order": False, "shape": (1,)}).encode() + b"\n"
+    put("npy/" + name, b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + b"\x80\x03" + array + b".")
+
+
 def zstd(data):
     """One frame with a window of 16 KiB and one block that is stored as it is."""
     return b"\x28\xb5\x2f\xfd\x00\x20" + struct.pack("<I", 1 | len(data) << 3)[:3] + data
@@ -157,6 +170,7 @@ def main():
     npy("depth.npy", "<f4", [3, 4], "<f")
     npy("wide.npy", ">i2", [2, 3, 4], ">h", version=2)
     npy("vector.npy", "<f8", [6], "<d", fortran=True)
+    objects("objects.npy")
     members = [("a/0001.rgb.png", b"\x89PNG" + bytes(40)), ("a/0001.caption.txt", b"a photo"), ("0002.rgb.jpg", b"")]
     tar("ustar.tar", members, tarfile.USTAR_FORMAT)
     tar("gnu.tar", [("x" * 120 + "/1.rgb.png", b"12345")] + members[:1], tarfile.GNU_FORMAT)
