@@ -137,6 +137,8 @@ static tsr_status open_file(const char *path, const char *hint, int quick, tsr_t
     if (st != TSR_OK) {
         /* Without settings in the file those are of the hint, which the caller gave. */
         st = file.settings ? tsr_of_file(st) : st;
+        if (!strstr(tsr_error(), path)) /* found out by a part that does not know where it is from */
+            st = tsr_context(st, "%s", path);
         goto out;
     }
     *out = t;

@@ -84,6 +84,15 @@ decode()
     [ "$(od -An -tu1 -j25 -N1 "$output" | tr -d ' ')" = 0 ]
 }
 
+@test "settings that are not known: the file is named" {
+    for change in 's/"linear"/"lineal"/' 's/"lucid"/"lucky"/' 's/"sample"/"simple"/'; do
+        LC_ALL=C sed "$change" "$scratch/rgb.safetensors" >"$scratch/other.safetensors"
+        exits 1 "$tessera" decode -t "$scratch/other.safetensors" -m rgb@64 "$scratch/tokens"
+        contains "$errors" "$scratch/other.safetensors"
+        contains "$errors" "is not known"
+    done
+}
+
 @test "a signal between the steps: a clean stop and no file" {
     "$tessera" decode -t "$scratch/rgb.safetensors" -m rgb@64 -o "$scratch/out" --steps 1000 \
         --sampler ddpm --progress json "$scratch/tokens" >"$scratch/stdout" 2>"$scratch/progress" &
