@@ -26,6 +26,8 @@ tsr_status tsr_gen_run(tsr_gen_work *w, const tsr_held *const *given, const uint
 {
     TSR_TRY(tsr_generator_run(w->generator, given, keys, n, w->spec->job));
     w->seconds += tsr_generator_get_cost(w->generator).seconds;
+    for (size_t t = 0; t < w->n_chain; t++)
+        w->target_seconds[t] += tsr_generator_get_cost(w->generator).of_target[t];
     w->tokens += tsr_generator_get_cost(w->generator).tokens;
     for (size_t i = 0; i < n; i++)
         TSR_TRY(tsr_gen_write(w, i, &results[i]));
@@ -135,6 +137,7 @@ tsr_status tsr_gen_record_chain(const tsr_gen_work *w, json_t *into)
         TSR_TRY(tsr_target_to_json(&w->chain[t], &o));
         TSR_TRY(tsr_json_append(chain, o));
         TSR_TRY(tsr_json_set(o, "target", json_string(w->mods->items[w->chain[t].m].name)));
+        TSR_TRY(tsr_json_set(o, "seconds", json_real(w->target_seconds[t])));
     }
     return TSR_OK;
 }

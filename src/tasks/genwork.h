@@ -73,6 +73,7 @@ typedef struct tsr_gen_work {
     size_t failed;
     json_t *results; /* array */
     double seconds;  /* of generation alone */
+    double target_seconds[TSR_MODALITIES]; /* and of each target of the chain */
     uint64_t tokens;
 } tsr_gen_work;
 

@@ -228,7 +228,9 @@ tsr_status tsr_generator_run(tsr_generator *g, const tsr_held *const *given, con
         size_t count = n - first < group ? n - first : group;
         for (size_t t = 0; t < g->spec.n_chain; t++) {
             int sequence = g->chain[t].scheme == TSR_SCHEME_AUTOREGRESSIVE;
+            double begun = tsr_now_s();
             TSR_TRY((sequence ? tsr_gen_sequence : tsr_gen_grid)(g, t, first, count, job));
+            g->cost.of_target[t] += tsr_now_s() - begun;
         }
     }
     for (size_t i = 0; i < n; i++)

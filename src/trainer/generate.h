@@ -107,6 +107,7 @@ void tsr_generator_held(const tsr_generator *g, size_t i, size_t m, tsr_held *ou
 /* What the last run cost, over all targets. */
 typedef struct tsr_generator_cost {
     double seconds, flops;
+    double of_target[TSR_MODALITIES]; /* seconds of each in the chain, first use of weights included */
     uint64_t tokens; /* written, over all samples */
     uint64_t passes; /* encoder passes of one stream (a guided sample has two or more) */
 } tsr_generator_cost;
