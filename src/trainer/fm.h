@@ -60,7 +60,8 @@ int tsr_fm_is_file(const tsr_safetensors *f);
 
 /* Read a model file: one of ours, or a published one (options from its metadata, modalities from
  * their names and shapes). Values may be F32, F16 or BF16. All tensors that are missing, misshapen or
- * too much are named in one message. Embedded sentences (t5_caption) of published models are left out.
+ * too much are named in one message. Embedded sentences (t5_caption) of published models are
+ * no input here; their tensors are kept, and written again.
  * Errors   TSR_ENOENT, TSR_EIO, TSR_EFORMAT, TSR_EMISMATCH, TSR_EUNSUPPORTED, TSR_ENUMERIC. */
 TSR_USE tsr_status tsr_fm_open(const char *path, tsr_fm **out);
 
@@ -80,6 +81,10 @@ TSR_USE tsr_status tsr_fm_open_for(const char *path, tsr_fm_use use, tsr_fm **ou
 /* TSR_OK, or for a file that was looked at the message that opening it for another use would give:
  * TSR_EMISMATCH. */
 TSR_USE tsr_status tsr_fm_problems(const tsr_fm *m, const char *path);
+
+/* Take over what `from` keeps of modalities that are not handled. Errors: TSR_EARG names taken,
+ * TSR_ENOMEM. */
+TSR_USE tsr_status tsr_fm_keep_left_out(const tsr_fm *from, tsr_fm *to);
 
 /* Write by rename. `averaged`: the moving average of the weights where there is one. `extra`: JSON
  * object kept in the metadata (vocabulary, provenance); NULL: that of the file read, if any.

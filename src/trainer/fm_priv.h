@@ -13,7 +13,8 @@ struct tsr_fm {
     tsr_fm_config config;
     tsr_params *ps;
     json_t *extra;    /* of the file read, or NULL */
-    json_t *left_out; /* names of modalities of the file that are not handled, or NULL */
+    json_t *left_out; /* names of modalities of the file that are not handled, or NULL; their
+                         tensors are in the store, untrained and read by nobody */
     json_t *problems; /* with tensors, of a file that is only looked at, or NULL */
 };
 
@@ -47,6 +48,11 @@ TSR_USE tsr_status tsr_fm_published_mods(const tsr_safetensors *f, const json_t 
 
 /* The options of the reference for a configuration, with their types, into an object. TSR_ENOMEM. */
 TSR_USE tsr_status tsr_fm_options(const tsr_fm_config *c, json_t *into);
+
+/* Embedded sentences, which a model does not handle but its files keep: put their names among the
+ * inputs of the reference's options; 1 for the name of one of their tensors. */
+TSR_USE tsr_status tsr_fm_list_left_out(const tsr_fm *m, json_t *config);
+int tsr_fm_is_left_out(const tsr_fm *m, const char *tensor);
 
 /* 1 for products inside the blocks of encoder and decoder (and their biases). */
 int tsr_fm_is_block(const char *name);

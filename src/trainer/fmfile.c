@@ -81,6 +81,8 @@ static tsr_status own_to_text(const tsr_fm *m, const json_t *extra, char **out)
     TSR_GO(tsr_json_set(own, "version", json_integer(OWN_VERSION)));
     TSR_GO(tsr_json_set(own, "shared_vocabulary", json_boolean(m->config.shared_vocabulary)));
     TSR_GO(tsr_json_set(own, "modalities", json_incref(mods)));
+    if (m->left_out)
+        TSR_GO(tsr_json_set(own, "left_out", json_incref(m->left_out)));
     if (extra)
         TSR_GO(tsr_json_set(own, "extra", json_incref((json_t *)(uintptr_t)extra)));
     TSR_GO(tsr_json_text(own, 0, out));
@@ -90,12 +92,47 @@ out:
     return st;
 }
 
+tsr_status tsr_fm_list_left_out(const tsr_fm *m, json_t *config)
+{
+    json_t *list = json_object_get(config, "domains_in");
+    for (size_t i = 0; i < json_array_size(m->left_out); i++)
+        TSR_TRY(tsr_json_append(list, json_incref(json_array_get(m->left_out, i))));
+    return TSR_OK;
+}
+
+int tsr_fm_is_left_out(const tsr_fm *m, const char *tensor)
+{
+    char prefix[TSR_FM_NAME];
+    for (size_t i = 0; i < json_array_size(m->left_out); i++) {
+        snprintf(prefix, sizeof prefix, "encoder_embeddings.%s.",
+                 json_string_value(json_array_get(m->left_out, i)));
+        if (tsr_starts_with(tensor, prefix))
+            return 1;
+    }
+    return 0;
+}
+
+tsr_status tsr_fm_keep_left_out(const tsr_fm *from, tsr_fm *to)
+{
+    to->left_out = json_incref(from->left_out);
+    for (size_t i = 0; i < tsr_params_count(from->ps); i++) {
+        const tsr_param *p = tsr_params_at(from->ps, i);
+        tsr_param *q;
+        if (!tsr_fm_is_left_out(from, p->name))
+            continue;
+        TSR_TRY(tsr_params_add(to->ps, p->name, 0, p->ndim, p->shape, &q));
+        TSR_TRY(tsr_param_read(p, 0, p->count, q->value));
+    }
+    return TSR_OK;
+}
+
 static tsr_status metadata_of(const tsr_fm *m, const json_t *extra, json_t **out)
 {
     tsr_status st;
     char *text = NULL;
     json_t *config = json_object(), *all = NULL;
     TSR_GO(tsr_fm_options(&m->config, config));
+    TSR_GO(tsr_fm_list_left_out(m, config));
     TSR_GO(tsr_metatext_write_all(config, &all));
     TSR_GO(own_to_text(m, extra, &text));
     TSR_GO(tsr_json_set(all, OWN_KEY, json_string(text)));
@@ -231,6 +268,17 @@ static void read_options(const json_t *config, tsr_fm_config *c, problems *p)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
+static tsr_status read_left_out(json_t *names, const char *path, tsr_fm *m)
+{
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (!name || !tsr_modality_name_ok(name))
+            TSR_FAIL(TSR_EFORMAT, "%s: \"left_out\" holds no name of a modality", path);
+    }
+    m->left_out = json_array_size(names) ? json_incref(names) : NULL;
+    return TSR_OK;
+}
+
 /* Our own key: modalities, whether they share a vocabulary, and the caller's object. */
 static tsr_status read_own(const char *text, const char *path, tsr_fm *m)
 {
@@ -244,6 +292,7 @@ static tsr_status read_own(const char *text, const char *path, tsr_fm *m)
                    path, version, OWN_VERSION);
     m->config.shared_vocabulary = json_is_true(json_object_get(own, "shared_vocabulary"));
     TSR_GO(tsr_mods_from_json(json_object_get(own, "modalities"), path, &m->config.mods));
+    TSR_GO(read_left_out(json_object_get(own, "left_out"), path, m));
     extra = json_object_get(own, "extra");
     if (json_is_object(extra))
         m->extra = json_incref(extra);
@@ -292,8 +341,7 @@ static int untied(const tsr_safetensors *f, const tsr_tie *t, tsr_fm_use use)
 typedef struct reading {
     tsr_tie ties[TSR_FM_TIES + 1];
     unsigned char untied[TSR_FM_TIES];
-    char dropped[TSR_MODALITIES][TSR_FM_NAME]; /* prefixes of what is left out */
-    const char *ignore[TSR_FM_TIES + TSR_MODALITIES + 1];
+    const char *ignore[TSR_FM_TIES + 1];
 } reading;
 
 static void find_ties(const tsr_safetensors *f, const tsr_fm *m, tsr_fm_use use, reading *r)
@@ -304,17 +352,23 @@ static void find_ties(const tsr_safetensors *f, const tsr_fm *m, tsr_fm_use use,
         if (!r->untied[i])
             r->ignore[n++] = r->ties[i].other;
     }
-    for (size_t i = 0; i < json_array_size(m->left_out) && i < TSR_MODALITIES; i++) {
-        snprintf(r->dropped[i], sizeof r->dropped[i], "encoder_embeddings.%s.",
-                 json_string_value(json_array_get(m->left_out, i)));
-        r->ignore[n++] = r->dropped[i];
-    }
 }
 
 int tsr_fm_is_file(const tsr_safetensors *f)
 {
     return tsr_safetensors_find(f, "mask_token") &&
            tsr_safetensors_find(f, "decoder_proj_context.weight");
+}
+
+/* Tensors of what is left out are kept as they are, untrained, for files written from this one. */
+static tsr_status keep_left_out(const tsr_safetensors *f, tsr_fm *m)
+{
+    for (size_t i = 0; i < tsr_safetensors_count(f); i++) {
+        const tsr_stored *t = tsr_safetensors_at(f, i);
+        if (tsr_fm_is_left_out(m, t->name))
+            TSR_TRY(tsr_params_add(m->ps, t->name, 0, t->ndim, t->shape, NULL));
+    }
+    return TSR_OK;
 }
 
 static tsr_status look(const tsr_safetensors *f, tsr_fm *m, tsr_fm_use use, reading *r)
@@ -328,6 +382,7 @@ static tsr_status look(const tsr_safetensors *f, tsr_fm *m, tsr_fm_use use, read
     find_ties(f, m, use, r);
     const tsr_fm_fill how = {.deferred = 1, .untied = r->untied};
     TSR_TRY(tsr_fm_make_tensors(m, &how));
+    TSR_TRY(keep_left_out(f, m));
     TSR_TRY(tsr_safetensors_problems(f, m->ps, r->ignore, &m->problems));
     return use == TSR_FM_LOOK ? TSR_OK : tsr_problems_fail(m->problems, path);
 }

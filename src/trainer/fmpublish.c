@@ -211,15 +211,6 @@ static tsr_status rename_domains(const tsr_renames *names, const char *key, json
     return TSR_OK;
 }
 
-/* Embedded sentences, which this program leaves out of a model but not out of its file. */
-static tsr_status add_left_out(const tsr_fm *m, json_t *config)
-{
-    json_t *list = json_object_get(config, "domains_in");
-    for (size_t i = 0; i < json_array_size(m->left_out); i++)
-        TSR_TRY(tsr_json_append(list, json_incref(json_array_get(m->left_out, i))));
-    return TSR_OK;
-}
-
 static tsr_status publish_config(const tsr_fm *m, const tsr_renames *names, tsr_publish *p)
 {
     p->class_name = "FM";
@@ -227,7 +218,7 @@ static tsr_status publish_config(const tsr_fm *m, const tsr_renames *names, tsr_
     TSR_TRY(tsr_fm_options(&m->config, p->config));
     TSR_TRY(rename_domains(names, "domains_in", p->config));
     TSR_TRY(rename_domains(names, "domains_out", p->config));
-    TSR_TRY(add_left_out(m, p->config));
+    TSR_TRY(tsr_fm_list_left_out(m, p->config));
     if (m->config.shared_vocabulary)
         TSR_TRY(tsr_publish_refuse(p, "one table and one head hold all ids (shared_vocabulary); "
                                       "ml-4m has one of each for every modality"));

@@ -198,6 +198,8 @@ static tsr_status continue_model(tsr_fmjob *j, const char *path, tsr_mods *mods)
     tsr_status st = tsr_fm_create(&c, j->seed, &j->model);
     if (st == TSR_OK)
         copy_weights(old, j->model);
+    if (st == TSR_OK)
+        st = tsr_fm_keep_left_out(old, j->model);
     tsr_fm_destroy(old);
     return st;
 }

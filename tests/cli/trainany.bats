@@ -130,6 +130,51 @@ train()
     contains "$errors" "the file has its sizes"
 }
 
+# publish FILE OUT: without our own key, and with the embedded sentences of 4M-21.
+publish() {
+    python3 - "$1" "$2" <<'EOF'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+header, data = json.loads(data[8 : 8 + n]), data[8 + n :]
+meta = header["__metadata__"]
+del meta["tessera"]
+meta["domains_in"] = str(json.loads(meta["domains_in"].replace("'", '"')) + ["t5_caption"])
+for name, values in (("emb_proj.weight", [0.25] * 6), ("mod_emb", [1.5] * 3)):
+    more = struct.pack(f"<{len(values)}f", *values)
+    header["encoder_embeddings.t5_caption." + name] = {
+        "dtype": "F32", "shape": [len(values)], "data_offsets": [len(data), len(data) + len(more)]}
+    data += more
+text = json.dumps(header).encode()
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + data)
+EOF
+}
+
+@test "a model goes on from a published file and keeps what it does not use" {
+    train 0 a -s 'model.inputs=[rgb, caption]' -s 'model.outputs=[rgb, caption]'
+    publish "$scratch/a/model.safetensors" "$scratch/published.safetensors"
+    exits 0 "$tessera" info --json "$scratch/published.safetensors"
+    jq -e '.left_out == ["t5_caption"] and .kind == "masked model"' <<<"$output"
+    train 0 b -s model.preset= -s "start_from=$scratch/published.safetensors" -s train.lr=0 \
+        -s model.dim= -s model.encoder_depth= -s model.decoder_depth= -s model.heads= \
+        -s 'model.inputs=[rgb, caption]' -s 'model.outputs=[rgb, caption]' -s train.steps=1 -s train.warmup_steps=0
+    diff <(jq -S .validation.val.nll "$scratch/a/report.json") <(jq -S .validation.val.nll "$scratch/b/report.json")
+    train 0 c -s "start_from=$scratch/b/model.safetensors" \
+        -s model.dim= -s model.encoder_depth= -s model.decoder_depth= -s model.heads= -s train.steps=4
+    for at in b c; do
+        exits 0 "$tessera" info --json --tensors "$scratch/$at/model.safetensors"
+        jq -e '.left_out == ["t5_caption"] and
+            .tensors["encoder_embeddings.t5_caption.emb_proj.weight"] == "F32 [6]"' <<<"$output"
+        python3 - "$scratch/$at/model.safetensors" <<'EOF'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+start, end = json.loads(data[8 : 8 + n])["encoder_embeddings.t5_caption.mod_emb"]["data_offsets"]
+assert data[8 + n + start : 8 + n + end] == struct.pack("<3f", 1.5, 1.5, 1.5)
+EOF
+    done
+}
+
 @test "mistakes in recipes: exit 2, the file and what is meant" {
     train 2 a -s train.stepz=3
     contains "$errors" 'did you mean "steps"?'

@@ -240,7 +240,7 @@ static void keeps_what_is_not_tied(void **state)
     }
 }
 
-/* Embedded sentences are left out, and said to be. */
+/* Embedded sentences are left out, and said to be; their tensors are not lost. */
 static void leaves_vectors_out(void **state)
 {
     (void)state;
@@ -264,6 +264,27 @@ static void leaves_vectors_out(void **state)
     assert_string_equal(json_string_value(json_array_get(json_object_get(text, "left_out"), 0)),
                         "t5_caption");
     json_decref(text);
+    tsr_fm_destroy(a);
+    /* files written from it have them, as our own and as the reference's */
+    for (int published = 0; published < 2; published++) {
+        const char *name = "encoder_embeddings.t5_caption.emb_proj.weight";
+        assert_ok(tsr_fm_write(b, FILE_NAME, 0, NULL));
+        tsr_fm_destroy(b);
+        write_changed(&(change){.key = published ? "tessera" : NULL});
+        assert_ok(tsr_fm_open(CHANGED, &b));
+        const tsr_param *p = tsr_params_find(tsr_fm_params(b), name);
+        assert_true(p && p->count == 4 && p->value[3] == 4.0f && p->flags == 0);
+        assert_int_equal(tsr_fm_get_config(b)->mods.count, 1);
+    }
+    /* and so has a model of other modalities that goes on from it */
+    assert_ok(tsr_fm_create(&c, 3, &a));
+    assert_ok(tsr_fm_keep_left_out(b, a));
+    tsr_fm_destroy(b);
+    assert_ok(tsr_fm_write(a, FILE_NAME, 0, NULL));
+    assert_ok(tsr_fm_open(FILE_NAME, &b));
+    has_values(a, b);
+    assert_non_null(
+        tsr_params_find(tsr_fm_params(b), "encoder_embeddings.t5_caption.emb_proj.weight"));
     tsr_fm_destroy(a);
     tsr_fm_destroy(b);
 }
