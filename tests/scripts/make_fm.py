@@ -12,10 +12,8 @@ memory and speed can be tried without them:
 
 Weights are normal numbers, the same for the same command line; tables of positions are sines and
 cosines; tied tensors are equal. --sparse writes the header and leaves the data a hole of zeros.
-Sources: arXiv:2312.06647, arXiv:2406.09406, the published modality table. Needs numpy."""
-import json, math, os, struct, sys
-
-import numpy
+Sources: arXiv:2312.06647, arXiv:2406.09406, the published modality table. All but --sparse needs numpy."""
+import json, math, struct, sys
 
 SIZES = {"tiny": (384, 6, 6), "b": (768, 12, 12), "l": (1024, 24, 16), "xl": (2048, 24, 32)}
 PIXELS, TEXT, VECTORS = "pixels", "text", "vectors"
@@ -152,6 +150,9 @@ def main():
         if "--sparse" in sys.argv:
             f.truncate(8 + len(text) + end)
             return
+        global numpy
+        import numpy
+
         normal = numpy.tile(numpy.random.default_rng(21).standard_normal(BLOCK, numpy.float32), 2)
         for name, shape in tensors:
             v = values(name, shape, modalities, normal)
