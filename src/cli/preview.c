@@ -260,6 +260,7 @@ tsr_status tsr_show_media(const tsr_screen *s, const tsr_media *m, const char *k
             fprintf(s->out, " %.4g", (double)m->as.vector.data[i]);
         fputs(m->as.vector.count > 8 ? " ...\n" : "\n", s->out);
         return TSR_OK;
+    case TSR_MEDIA_INTEGERS: /* no tokenizer gives them back */
     case TSR_MEDIA_NONE:
         break;
     }

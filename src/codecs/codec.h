@@ -52,6 +52,7 @@ typedef struct tsr_read_options {
     unsigned char background[3];
     tsr_depth_form depth;
     int as_vector; /* 1: .npy of any shape becomes a vector, C order, that keeps the shape */
+    int as_integers; /* 1: .npy of whole numbers becomes integers; floating types are refused */
     /* sounds */
     double rate_hz; /* resample to this rate; 0: as stored */
     int mono;       /* 1: arithmetic mean of the channels */
@@ -92,13 +93,15 @@ typedef struct tsr_write_options {
     int compression;      /* PNG 1 (fast) .. 9 (small); 0: 6 */
     int wav_float;        /* 1: float32 samples in WAV; 0: 16 bit, rounded, clipped at full scale */
     int indent;           /* JSON: spaces; 0: one line */
+    int integer_bytes;    /* npy of integers: 2, 4 or 8 (0) bytes each, signed */
     tsr_depth_form depth; /* PNG from F32: stored = round(metres / scale_m), clipped at 65535; NaN,
                              infinity and values <= 0 become `invalid` (must be 0..65535) */
 } tsr_write_options;
 
 /* Write a file in one step (temporary file, rename), the format chosen by the extension:
  * png (U8, U16; F32 with depth), jpg jpeg (U8 grey or RGB), pfm (F32, 1 or 3 channels), npy
- * (images [H,W] or [H,W,C], vectors [N] or of their shape), wav flac (FLAC is 16 bit), txt, json.
+ * (images [H,W] or [H,W,C], vectors [N] or of their shape, integers), wav flac (FLAC is 16 bit), txt,
+ * json.
  * Errors   TSR_EUNSUPPORTED naming what the format cannot hold, TSR_EARG, TSR_EIO. */
 TSR_USE tsr_status tsr_media_write(const char *path, const tsr_media *m,
                                    const tsr_write_options *opt);

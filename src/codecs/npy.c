@@ -139,12 +139,26 @@ static double from_half(uint64_t bits)
     return sign * (exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24));
 }
 
-static double item(const array *a, size_t i)
+static uint64_t item_bits(const array *a, size_t i)
 {
     const uint8_t *p = a->data + i * (size_t)a->bytes;
     uint64_t v = 0;
     for (int b = 0; b < a->bytes; b++)
         v |= (uint64_t)p[a->little ? b : a->bytes - 1 - b] << (8 * b);
+    return v;
+}
+
+/* Of kinds 'u' and 'i': the sign is extended from the item's width. */
+static int64_t item_integer(const array *a, size_t i)
+{
+    uint64_t v = item_bits(a, i);
+    int unused = 64 - 8 * a->bytes;
+    return a->kind == 'u' ? (int64_t)v : (int64_t)(v << unused) >> unused;
+}
+
+static double item(const array *a, size_t i)
+{
+    uint64_t v = item_bits(a, i);
     if (a->kind == 'f' && a->bytes == 2)
         return from_half(v);
     if (a->kind == 'f' && a->bytes == 4) {
@@ -158,9 +172,7 @@ static double item(const array *a, size_t i)
         memcpy(&d, &v, sizeof d);
         return d;
     }
-    if (a->kind == 'i') /* extend the sign from the item's width */
-        return (double)((int64_t)(v << (64 - 8 * a->bytes)) >> (64 - 8 * a->bytes));
-    return (double)v;
+    return (double)item_integer(a, i);
 }
 
 /* As float32: floats are rounded, integers must be exact, finite numbers must stay finite. */
@@ -277,6 +289,24 @@ static tsr_status read_vector(const array *a, const char *name, const tsr_read_o
     return TSR_OK;
 }
 
+static tsr_status read_integers(const array *a, const char *name, const tsr_read_options *o,
+                                tsr_media *out)
+{
+    tsr_integers v = {.count = a->count, .dims = (size_t)a->ndim};
+    if (a->kind == 'f')
+        TSR_FAIL(TSR_EFORMAT, "%s: .npy of type f%d where whole numbers are expected", name,
+                 a->bytes);
+    if (a->count > o->max_samples)
+        TSR_FAIL(TSR_ELIMIT, "%s: %zu numbers, more than the limit of %zu", name, a->count,
+                 o->max_samples);
+    TSR_TRY(tsr_alloc(&v.data, a->count, sizeof *v.data));
+    memcpy(v.shape, a->shape, sizeof v.shape);
+    for (size_t i = 0; i < a->count; i++)
+        v.data[i] = item_integer(a, c_order(a, i));
+    *out = (tsr_media){.kind = TSR_MEDIA_INTEGERS, .as.integers = v};
+    return TSR_OK;
+}
+
 tsr_status tsr_npy_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options *o, tsr_media *out)
 {
     (void)f;
@@ -288,6 +318,8 @@ tsr_status tsr_npy_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options 
         *out = (tsr_media){.kind = TSR_MEDIA_RECORD, .as.record = record};
         return TSR_OK;
     }
+    if (o->as_integers)
+        return read_integers(&a, s->name, o, out);
     if (a.ndim <= 1 || o->as_vector)
         return read_vector(&a, s->name, o, out);
     return read_picture(&a, s->name, o, out);
@@ -295,19 +327,42 @@ tsr_status tsr_npy_read(const tsr_codec *f, tsr_blob *s, const tsr_read_options 
 
 /* ---- writing: version 1, C order ---- */
 
+/* "(3, 4)"; of fewer than two dimensions "(12,)". */
+static void shape_text(size_t count, size_t dims, const size_t *sides, char shape[160])
+{
+    size_t at = 1;
+    if (dims < 2)
+        snprintf(shape, 160, "(%zu,)", count);
+    for (size_t d = 0; d < dims && dims > 1; d++)
+        at += (size_t)snprintf(shape + at, 160 - at, "%zu%s", sides[d], d + 1 < dims ? ", " : ")");
+    shape[0] = '(';
+}
+
+static tsr_status check_integers(const char *name, const tsr_integers *v, int bytes)
+{
+    if (bytes != 2 && bytes != 4 && bytes != 8)
+        TSR_FAIL(TSR_EARG, "%s: integers of %d bytes; 2, 4 and 8 are written", name, bytes);
+    int64_t most = bytes == 8 ? INT64_MAX : ((int64_t)1 << (8 * bytes - 1)) - 1;
+    for (size_t i = 0; i < v->count; i++)
+        if (v->data[i] > most || v->data[i] < -most - 1)
+            TSR_FAIL(TSR_EARG, "%s: %lld does not fit into %d bytes", name, (long long)v->data[i],
+                     bytes);
+    return TSR_OK;
+}
+
 static tsr_status describe(const char *name, const tsr_media *m, const char **type, char shape[160],
                            size_t *count)
 {
     if (m->kind == TSR_MEDIA_VECTOR) {
-        size_t dims = m->as.vector.dims, at = 1;
         *type = "<f4";
         *count = m->as.vector.count;
-        if (dims < 2)
-            snprintf(shape, 160, "(%zu,)", *count);
-        for (size_t d = 0; d < dims && dims > 1; d++)
-            at += (size_t)snprintf(shape + at, 160 - at, "%zu%s", m->as.vector.shape[d],
-                                   d + 1 < dims ? ", " : ")");
-        shape[0] = '(';
+        shape_text(*count, m->as.vector.dims, m->as.vector.shape, shape);
+        return TSR_OK;
+    }
+    if (m->kind == TSR_MEDIA_INTEGERS) {
+        *type = "<i8";
+        *count = m->as.integers.count;
+        shape_text(*count, m->as.integers.dims, m->as.integers.shape, shape);
         return TSR_OK;
     }
     if (m->kind != TSR_MEDIA_IMAGE)
@@ -322,18 +377,20 @@ static tsr_status describe(const char *name, const tsr_media *m, const char **ty
     return TSR_OK;
 }
 
-/* Items of `size` bytes, little-endian. */
-static tsr_status add_items(tsr_str *b, const void *data, size_t count, size_t size)
+/* Items of `held` bytes in memory, the lowest `size` of them written, little-endian. */
+static tsr_status add_items(tsr_str *b, const void *data, size_t count, size_t held, size_t size)
 {
     for (size_t i = 0; i < count; i++) {
-        uint8_t le[4];
-        uint32_t v = 0;
-        if (size == 1)
+        uint8_t le[8];
+        uint64_t v = 0;
+        if (held == 1)
             v = ((const uint8_t *)data)[i];
-        else if (size == 2)
+        else if (held == 2)
             v = ((const uint16_t *)data)[i];
-        else
+        else if (held == 4)
             v = ((const uint32_t *)data)[i];
+        else
+            v = ((const uint64_t *)data)[i];
         for (size_t k = 0; k < size; k++)
             le[k] = (uint8_t)(v >> (8 * k));
         TSR_TRY(tsr_str_add_bytes(b, le, size));
@@ -344,23 +401,30 @@ static tsr_status add_items(tsr_str *b, const void *data, size_t count, size_t s
 tsr_status tsr_npy_write(const char *name, const tsr_media *m, const tsr_write_options *o,
                          char **data, size_t *bytes)
 {
-    (void)o;
     const char *type;
     char shape[160], dict[256];
     size_t count;
     TSR_TRY(describe(name, m, &type, shape, &count));
-    int n = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
-                     type, shape);
+    size_t held = (size_t)(type[2] - '0'), size = held;
+    if (m->kind == TSR_MEDIA_INTEGERS && o->integer_bytes)
+        size = (size_t)o->integer_bytes;
+    if (m->kind == TSR_MEDIA_INTEGERS)
+        TSR_TRY(check_integers(name, &m->as.integers, (int)size));
+    int n = snprintf(dict, sizeof dict,
+                     "{'descr': '%.2s%zu', 'fortran_order': False, 'shape': %s, }", type, size,
+                     shape);
     /* The data begin at a multiple of 64; the header ends in a line feed. */
     int padded = (n + 1 + 10 + 63) / 64 * 64 - 10;
     uint8_t mark[10] = {
         0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (uint8_t)padded, (uint8_t)(padded >> 8)};
-    const void *items = m->kind == TSR_MEDIA_VECTOR ? m->as.vector.data : m->as.image.data;
+    const void *items = m->kind == TSR_MEDIA_VECTOR     ? m->as.vector.data
+                        : m->kind == TSR_MEDIA_INTEGERS ? (const void *)m->as.integers.data
+                                                        : m->as.image.data;
     tsr_str b = {0};
     tsr_status st = TSR_OK;
     TSR_GO(tsr_str_add_bytes(&b, mark, sizeof mark));
     TSR_GO(tsr_str_addf(&b, "%-*s\n", padded - 1, dict));
-    TSR_GO(add_items(&b, items, count, (size_t)(type[2] - '0')));
+    TSR_GO(add_items(&b, items, count, held, size));
     *data = b.s;
     *bytes = b.len;
     b.s = NULL;

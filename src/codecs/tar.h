@@ -36,6 +36,23 @@ void tsr_tar_close(tsr_tar *t);
 /* Length of the key at the start of a member's name: up to the first dot of the last component. */
 size_t tsr_tar_key_chars(const char *name);
 
+/* ---- writing ---- */
+
+typedef struct tsr_tar_writer tsr_tar_writer;
+
+/* A plain tar under a temporary name (ustar with GNU's long names). The bytes depend on names and
+ * data alone: no times, no owners. Errors: TSR_EIO, TSR_ENOMEM. */
+TSR_USE tsr_status tsr_tar_create(const char *path, tsr_tar_writer **out);
+
+/* Add a regular file. Errors: TSR_EIO. */
+TSR_USE tsr_status tsr_tar_add(tsr_tar_writer *w, const char *name, const void *data, size_t bytes);
+
+/* Finish, sync and rename to the path given to create. Errors: TSR_EIO; destroy is still due. */
+TSR_USE tsr_status tsr_tar_seal(tsr_tar_writer *w);
+
+/* Removes what was not sealed. */
+void tsr_tar_destroy(tsr_tar_writer *w);
+
 /* ---- any order: several tars as one table of samples ---- */
 
 typedef struct tsr_tar_set tsr_tar_set;

@@ -95,6 +95,8 @@ static size_t media_bytes(const tsr_media *m)
         return m->as.text.bytes + 1;
     case TSR_MEDIA_VECTOR:
         return m->as.vector.count * sizeof(float);
+    case TSR_MEDIA_INTEGERS:
+        return m->as.integers.count * sizeof(int64_t);
     case TSR_MEDIA_RECORD: /* its size cannot be told; reference counts are not for threads */
     case TSR_MEDIA_NONE:
         break;

@@ -63,6 +63,7 @@ const char *tsr_onefile_extension(const tsr_media *m)
     case TSR_MEDIA_TEXT:
         return "txt";
     case TSR_MEDIA_VECTOR:
+    case TSR_MEDIA_INTEGERS:
         return "npy";
     default:
         return "json";

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-static const char *const names[] = {"none", "image", "sound", "text", "record", "vector"};
+static const char *const names[] = {"none", "image", "sound",  "text", "record",
+                                    "vector", "integers"};
 
 const char *tsr_media_name(tsr_media_kind kind)
 {
@@ -33,6 +34,9 @@ void tsr_media_clear(tsr_media *m)
         break;
     case TSR_MEDIA_VECTOR:
         tsr_free(m->as.vector.data);
+        break;
+    case TSR_MEDIA_INTEGERS:
+        tsr_free(m->as.integers.data);
         break;
     }
     *m = (tsr_media){0};

@@ -17,6 +17,7 @@ typedef enum tsr_media_kind {
     TSR_MEDIA_TEXT,   /* UTF-8 */
     TSR_MEDIA_RECORD, /* a JSON value: metadata, boxes, palettes, rows of CSV or JSONL */
     TSR_MEDIA_VECTOR, /* numbers without a place, or an array of them: embeddings, feature maps */
+    TSR_MEDIA_INTEGERS, /* whole numbers in an array: tokens made elsewhere, crops */
 } tsr_media_kind;
 
 typedef enum tsr_pixel {
@@ -43,6 +44,12 @@ typedef struct tsr_sound {
 
 #define TSR_VECTOR_DIMS 6
 
+/* C order; count is the product of shape[0..dims), dims 0: one number. */
+typedef struct tsr_integers {
+    int64_t *data;
+    size_t count, dims, shape[TSR_VECTOR_DIMS];
+} tsr_integers;
+
 typedef struct tsr_media {
     tsr_media_kind kind;
     union {
@@ -58,6 +65,7 @@ typedef struct tsr_media {
             size_t count;
             size_t dims, shape[TSR_VECTOR_DIMS]; /* C order; dims 0: a plain row of `count` */
         } vector;
+        tsr_integers integers;
     } as;
 } tsr_media;
 

@@ -338,6 +338,44 @@ static void npy_by_hand(void **state)
     assert_fails(TSR_EFORMAT, tsr_media_read_memory("a.npy", file, sizeof file - 1, NULL, &m));
 }
 
+/* Whole numbers keep their shape and fit where they are put, or are refused. */
+static void integers_there_and_back(void **state)
+{
+    (void)state;
+    int64_t values[6] = {0, -1, 32767, -32768, 7, 100};
+    tsr_media m = {.kind = TSR_MEDIA_INTEGERS,
+                   .as.integers = {.data = values, .count = 6, .dims = 2, .shape = {3, 2}}};
+    const tsr_read_options whole = {.as_integers = 1};
+    char *data;
+    size_t bytes;
+    for (int size = 2; size <= 8; size *= 2) {
+        const tsr_write_options o = {.integer_bytes = size};
+        tsr_media back;
+        assert_ok(tsr_media_write_memory("a.npy", &m, &o, &data, &bytes));
+        assert_int_equal(bytes, 128 + 6 * (size_t)size);
+        assert_ok(tsr_media_read_memory("a.npy", data, bytes, &whole, &back));
+        tsr_free(data);
+        assert_int_equal(back.kind, TSR_MEDIA_INTEGERS);
+        assert_int_equal(back.as.integers.dims, 2);
+        assert_int_equal(back.as.integers.shape[0], 3);
+        assert_int_equal(back.as.integers.shape[1], 2);
+        assert_memory_equal(back.as.integers.data, values, sizeof values);
+        tsr_media_clear(&back);
+    }
+    const tsr_write_options small = {.integer_bytes = 2}, odd = {.integer_bytes = 3};
+    values[5] = 32768;
+    assert_fails(TSR_EARG, tsr_media_write_memory("a.npy", &m, &small, &data, &bytes));
+    assert_fails(TSR_EARG, tsr_media_write_memory("a.npy", &m, &odd, &data, &bytes));
+    assert_fails(TSR_EUNSUPPORTED, tsr_media_write_memory("a.txt", &m, NULL, &data, &bytes));
+    /* A float is no whole number, whatever its value. */
+    float one = 1;
+    const tsr_media v = {.kind = TSR_MEDIA_VECTOR, .as.vector = {.data = &one, .count = 1}};
+    tsr_media back;
+    assert_ok(tsr_media_write_memory("a.npy", &v, NULL, &data, &bytes));
+    assert_fails(TSR_EFORMAT, tsr_media_read_memory("a.npy", data, bytes, &whole, &back));
+    tsr_free(data);
+}
+
 static void pfm_by_hand(void **state)
 {
     (void)state;
@@ -457,6 +495,7 @@ int main(void)
         cmocka_unit_test(texts_and_records),
         cmocka_unit_test(files_are_written_in_one_step),
         cmocka_unit_test(npy_by_hand),
+        cmocka_unit_test(integers_there_and_back),
         cmocka_unit_test(pfm_by_hand),
         cmocka_unit_test(readings_do_not_meet),
         cmocka_unit_test(memory_may_run_out),

@@ -208,6 +208,55 @@ static void tars_of_one_modality_align_by_name(void **state)
     tsr_free(b);
 }
 
+/* The same members give the same bytes; what was not sealed is not there. */
+static void tars_are_written(void **state)
+{
+    (void)state;
+    char *path = path_of("written.tar"), *data[2], name[260];
+    size_t bytes[2];
+    tsr_tar_writer *w;
+    memset(name, 'n', sizeof name);
+    memcpy(name + sizeof name - 5, ".npy", 5);
+    for (int i = 0; i < 2; i++) {
+        unlink(path);
+        assert_ok(tsr_tar_create(path, &w));
+        assert_ok(tsr_tar_add(w, "0000/a.npy", "tokens", 6));
+        assert_ok(tsr_tar_add(w, "0000/\303\251.txt", "", 0));
+        assert_ok(tsr_tar_add(w, name, "long", 4));
+        assert_false(tsr_file_exists(path));
+        assert_ok(tsr_tar_seal(w));
+        tsr_tar_destroy(w);
+        assert_ok(tsr_file_read(path, 1 << 20, &data[i], &bytes[i]));
+    }
+    assert_int_equal(bytes[0], bytes[1]);
+    assert_memory_equal(data[0], data[1], bytes[0]);
+    tsr_free(data[0]);
+    tsr_free(data[1]);
+    const char *const names[] = {"0000/a.npy", "0000/\303\251.txt", name};
+    static const char *const held[] = {"tokens", "", "long"};
+    tsr_tar *t;
+    tsr_tar_member m;
+    int more;
+    assert_ok(tsr_tar_open(path, 0, &t));
+    for (size_t i = 0; i < 3; i++) {
+        assert_ok(tsr_tar_next(t, &m, &more));
+        assert_true(more);
+        assert_string_equal(m.name, names[i]);
+        assert_int_equal(m.bytes, strlen(held[i]));
+        assert_memory_equal(m.data, held[i], m.bytes);
+    }
+    assert_ok(tsr_tar_next(t, &m, &more));
+    assert_false(more);
+    tsr_tar_close(t);
+    unlink(path);
+    assert_ok(tsr_tar_create(path, &w));
+    assert_ok(tsr_tar_add(w, "a", "b", 1));
+    tsr_tar_destroy(w);
+    assert_false(tsr_file_exists(path));
+    assert_fails(TSR_EIO, tsr_tar_create("/nonexistent-folder/a.tar", &w));
+    tsr_free(path);
+}
+
 static void broken_tars_are_refused(void **state)
 {
     (void)state;
@@ -254,6 +303,7 @@ int main(void)
         cmocka_unit_test(keys_end_at_the_first_dot),
         cmocka_unit_test(one_tar_of_all_modalities),
         cmocka_unit_test(tars_of_one_modality_align_by_name),
+        cmocka_unit_test(tars_are_written),
         cmocka_unit_test(broken_tars_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
