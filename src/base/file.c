@@ -147,6 +147,16 @@ tsr_status tsr_file_publish(const char *temp, const char *path)
     return sync_parent(path);
 }
 
+tsr_status tsr_folder_sync(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return os_failure(path, "cannot be opened to be synced");
+    tsr_status st = syncfs(fd) == 0 ? TSR_OK : os_failure(path, "syncing to disk failed");
+    close(fd);
+    return st;
+}
+
 static tsr_status write_all(const char *path, const char *data, size_t bytes)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

@@ -49,6 +49,10 @@ static inline tsr_status tsr_of_own_file(tsr_status code)
     return code >= TSR_EFORMAT ? TSR_EMISMATCH : tsr_of_file(code);
 }
 
+/* Everything written so far to the file system that holds the folder is on disk when this returns:
+ * for many files at once. Errors: TSR_ENOENT, TSR_EIO. */
+TSR_USE tsr_status tsr_folder_sync(const char *path);
+
 /* mkdir -p. */
 TSR_USE tsr_status tsr_make_folders(const char *path);
 

@@ -18,6 +18,7 @@
  *     rgb: {tokenizer: tok/rgb.safetensors}              reads folder "rgb"
  *     palette: {kind: palette, from: rgb}                a kind that needs no file
  *     metadata: {kind: metadata, from: [rgb, metadata]}
+ *     tok_depth: {tokenizer: tok/depth.safetensors, tokens: tok_depth}   made elsewhere, .npy
  *   crops: {count: 1, min_scale: 0.8, flips: true, seed: 0, reference: rgb}
  *   shard_samples: 8192
  */

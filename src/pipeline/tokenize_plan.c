@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define DEFAULT_SHARD_SAMPLES 8192
+#define SETTINGS              "crop_settings" /* folder of crops, as 4M calls it */
 
 const tsr_field tsr_tokenize_fields[] = {
     {"source.root", TSR_FIELD_STRING, "!", 0, 0, "folder that holds the corpus of files"},
@@ -29,6 +30,8 @@ const tsr_field tsr_tokenize_fields[] = {
     {"crops.from", TSR_FIELD_STRING, NULL, 0, 0,
      "folder of crops that are stored, not drawn: crop_settings of 4M, a .npy a sample"},
     {"modalities.*.tokenizer", TSR_FIELD_STRING, NULL, 0, 0, "tokenizer file"},
+    {"modalities.*.tokens", TSR_FIELD_STRING, NULL, 0, 0,
+     "folder of tokens made elsewhere by this tokenizer, .npy files; nothing is encoded"},
     {"modalities.*.from", TSR_FIELD_STRINGS, NULL, 0, 0,
      "source folders it reads, at most 4; default: the modality's name"},
     {"modalities.*.crops", TSR_FIELD_BOOL, NULL, 0, 0,
@@ -75,7 +78,11 @@ static tsr_status folder_index(tsr_task *t, const char *name, size_t *out)
 
 static tsr_status read_folders(tsr_task *t, const json_t *section, tsr_task_modality *m)
 {
+    const json_t *tokens = json_object_get(section, "tokens");
     const json_t *from = json_object_get(section, "from");
+    if (tokens && from)
+        TSR_FAIL(TSR_ECONFIG, "modality %s: give either \"tokens\" or \"from\", not both", m->name);
+    from = tokens ? tokens : from;
     size_t n = json_is_array(from) ? json_array_size(from) : 1;
     if (n < 1 || n > TSR_TOKENIZE_INPUTS)
         TSR_FAIL(TSR_ECONFIG, "modality %s reads %zu folders; 1 to %d are allowed", m->name, n,
@@ -84,7 +91,8 @@ static tsr_status read_folders(tsr_task *t, const json_t *section, tsr_task_moda
         const json_t *v = json_is_array(from) ? json_array_get(from, i) : from;
         const char *name = from ? json_string_value(v) : m->name;
         if (!name || !name[0])
-            TSR_FAIL(TSR_ECONFIG, "modality %s: \"from\" is not a list of folder names", m->name);
+            TSR_FAIL(TSR_ECONFIG, "modality %s: \"%s\" is not a list of folder names", m->name,
+                     tokens ? "tokens" : "from");
         TSR_TRY(folder_index(t, name, &m->folders[i]));
         m->n_folders++;
     }
@@ -115,8 +123,15 @@ static tsr_status open_tokenizer(const json_t *section, tsr_task_modality *m)
                  "modality %s: give either \"tokenizer\", a file, or \"kind\", the "
                  "kind of one that needs no file",
                  m->name);
-    TSR_TRY(m->file ? tsr_tokenizer_open(m->file, m->name, &m->tokenizer)
-                    : create_inline(section, m));
+    /* Published models call the tokens of "rgb" "tok_rgb@224". */
+    const char *hint = m->name + (tsr_starts_with(m->name, "tok_") ? 4 : 0);
+    TSR_TRY(m->file ? tsr_tokenizer_open(m->file, hint, &m->tokenizer) : create_inline(section, m));
+    if (json_object_get(section, "tokens") &&
+        (!m->file || tsr_tokenizer_space(m->tokenizer)->layout != TSR_LAYOUT_GRID))
+        TSR_FAIL(TSR_ECONFIG,
+                 "modality %s: \"tokens\" are those of a grid, made by a \"tokenizer\" with a "
+                 "file; texts and the like are read as they are (\"from\")",
+                 m->name);
     return TSR_OK;
 }
 
@@ -149,15 +164,16 @@ static tsr_status check_section(const tsr_task *t, const json_t *section, const 
     if (!json_object_get(section, "tokenizer"))
         return TSR_OK;
     /* With a file, nothing but our own keys may be there. */
-    static const char *const known[] = {"tokenizer", "from", "crops"};
+    static const char *const known[] = {"tokenizer", "from", "crops", "tokens"};
+    const size_t n_known = sizeof known / sizeof known[0];
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)section, key, value)
     {
         int ours = 0;
-        for (size_t i = 0; i < 3; i++)
+        for (size_t i = 0; i < n_known; i++)
             ours |= strcmp(key, known[i]) == 0;
-        const char *close = tsr_suggest(key, known, 3);
+        const char *close = tsr_suggest(key, known, n_known);
         if (!ours)
             return tsr_recipe_fail(t->recipe, path, "unknown key \"%s\"%s%s%s", key,
                                    close ? "; did you mean \"" : "", close ? close : "",
@@ -187,9 +203,10 @@ static tsr_status open_modalities(tsr_task *t)
         m->cut = is_cut(section, m);
         m->crops = m->cut ? t->manifest.crops.count : 1;
         const tsr_read_options read = tsr_onefile_options(m->tokenizer);
-        m->form = read.palette_indices ? TSR_FORM_INDICES
-                  : read.as_vector     ? TSR_FORM_ARRAY
-                                       : TSR_FORM_SEEN;
+        m->form = json_object_get(section, "tokens") ? TSR_FORM_TOKENS
+                  : read.palette_indices             ? TSR_FORM_INDICES
+                  : read.as_vector                   ? TSR_FORM_ARRAY
+                                                     : TSR_FORM_SEEN;
     }
     return TSR_OK;
 }
@@ -424,7 +441,8 @@ static tsr_status usable(tsr_task *t, size_t split, size_t row, int *ok)
     const char *key = tsr_source_key(t->splits[split].source, row), *path = NULL;
     for (size_t m = 0; m < t->n_modalities && !path; m++)
         for (size_t i = 0; i < t->modalities[m].n_folders && !path; i++)
-            path = tsr_task_path(t, split, row, t->modalities[m].folders[i]);
+            if (t->modalities[m].folders[i] != t->settings)
+                path = tsr_task_path(t, split, row, t->modalities[m].folders[i]);
     *ok = path != NULL && tsr_key_ok(key);
     if (!path || *ok)
         return TSR_OK;
@@ -525,6 +543,60 @@ static tsr_status name_source(tsr_task *t)
     return TSR_OK;
 }
 
+/* 1 when any split has that folder. */
+static int has_folder(const tsr_task *t, const char *name)
+{
+    const json_t *list = tsr_recipe_get(t->recipe, "source.splits");
+    size_t n = list ? json_array_size(list) : 1;
+    int found = 0;
+    for (size_t i = 0; i < n && !found; i++) {
+        const char *split = list ? json_string_value(json_array_get(list, i)) : "";
+        char *path;
+        if (tsr_format(&path, "%s/%s/%s", t->root, split, name) != TSR_OK)
+            return 0;
+        found = tsr_is_folder(path);
+        tsr_free(path);
+    }
+    return found;
+}
+
+/* A folder of ready tokens holds no pictures, also where it is called like one that does. */
+static void check_reference(tsr_task *t)
+{
+    for (size_t i = 0; i < t->n_modalities; i++)
+        if (t->modalities[i].form == TSR_FORM_TOKENS && t->modalities[i].folders[0] == t->reference)
+            t->reference = TSR_NO_ROW;
+}
+
+/* Where the crops of ready tokens are; every modality of such tokens depends on it. A new corpus takes
+ * its crops from there. */
+static tsr_status find_settings(tsr_task *t)
+{
+    char *from = t->manifest.crops.from;
+    uint32_t most = 0;
+    for (size_t i = 0; i < t->n_modalities; i++)
+        if (t->modalities[i].form == TSR_FORM_TOKENS && t->modalities[i].crops > most)
+            most = t->modalities[i].crops;
+    if (most && t->is_new && !from[0] && has_folder(t, SETTINGS))
+        strcpy(from, SETTINGS);
+    if (from[0])
+        TSR_TRY(folder_index(t, from, &t->crops_from));
+    t->settings = most ? t->crops_from : TSR_NO_ROW;
+    if (most && !from[0] && has_folder(t, SETTINGS))
+        TSR_TRY(folder_index(t, SETTINGS, &t->settings));
+    if (most > 1 && t->settings == TSR_NO_ROW)
+        TSR_FAIL(TSR_ENOENT,
+                 "%s: has no folder \"%s\", without which tokens of %u crops cannot be placed "
+                 "(crops.from)",
+                 t->root, SETTINGS, most);
+    for (size_t i = 0; i < t->n_modalities && t->settings != TSR_NO_ROW; i++) {
+        tsr_task_modality *m = &t->modalities[i];
+        if (m->form == TSR_FORM_TOKENS)
+            m->folders[m->n_folders++] = t->settings;
+    }
+    return TSR_OK;
+}
+
 static tsr_status open_task(tsr_task *t, int replace)
 {
     t->root = tsr_recipe_string(t->recipe, "source.root", "");
@@ -533,8 +605,8 @@ static tsr_status open_task(tsr_task *t, int replace)
     TSR_TRY(open_corpus(t));
     TSR_TRY(open_modalities(t));
     TSR_TRY(folder_index(t, t->manifest.crops.reference, &t->reference));
-    if (t->manifest.crops.from[0])
-        TSR_TRY(folder_index(t, t->manifest.crops.from, &t->crops_from));
+    check_reference(t);
+    TSR_TRY(find_settings(t));
     TSR_TRY(set_modalities(t, replace));
     TSR_TRY(open_splits(t));
     TSR_TRY(list_shards(t));
@@ -543,7 +615,10 @@ static tsr_status open_task(tsr_task *t, int replace)
 
 tsr_status tsr_task_open(const tsr_recipe *recipe, int replace, tsr_task *out)
 {
-    tsr_task t = {.recipe = recipe, .reference = TSR_NO_ROW, .crops_from = TSR_NO_ROW};
+    tsr_task t = {.recipe = recipe,
+                  .reference = TSR_NO_ROW,
+                  .crops_from = TSR_NO_ROW,
+                  .settings = TSR_NO_ROW};
     tsr_status st = open_task(&t, replace);
     if (st != TSR_OK) {
         tsr_task_clear(&t);

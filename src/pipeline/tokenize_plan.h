@@ -12,8 +12,14 @@
 #define TSR_TOKENIZE_INPUTS 4
 #define TSR_NO_ROW          SIZE_MAX
 
-/* How a file is read: as seen, as indices of palette pictures, as an array. */
-typedef enum tsr_task_form { TSR_FORM_SEEN, TSR_FORM_INDICES, TSR_FORM_ARRAY, TSR_FORMS } tsr_task_form;
+/* How a file is read: as seen, as indices of palette pictures, as an array, as tokens. */
+typedef enum tsr_task_form {
+    TSR_FORM_SEEN,
+    TSR_FORM_INDICES,
+    TSR_FORM_ARRAY,
+    TSR_FORM_TOKENS,
+    TSR_FORMS
+} tsr_task_form;
 
 /* One modality of the recipe. */
 typedef struct tsr_task_modality {
@@ -23,7 +29,7 @@ typedef struct tsr_task_modality {
     size_t folders[TSR_TOKENIZE_INPUTS], n_folders;
     uint32_t crops;
     int cut; /* its tokens depend on the crop */
-    tsr_task_form form;
+    tsr_task_form form; /* TOKENS: not encoded here; folders are the tokens', then the crops' */
 } tsr_task_modality;
 
 /* One split: its samples, and which of the job's folders it has. */
@@ -49,6 +55,7 @@ typedef struct tsr_task {
     tsr_names folders; /* of all modalities */
     size_t reference;  /* index of the crops' folder in folders, or TSR_NO_ROW */
     size_t crops_from; /* the same of stored crops; TSR_NO_ROW: they are drawn */
+    size_t settings;   /* of the folder of crops that tokens came with, or TSR_NO_ROW */
     tsr_task_modality *modalities;
     size_t n_modalities;
     tsr_task_split *splits;
@@ -90,6 +97,19 @@ typedef struct tsr_task_lanes {
 /* Empty table for every worker there is. Errors: TSR_ENOMEM. */
 TSR_USE tsr_status tsr_task_lanes_init(const tsr_task *t, tsr_task_lanes *l);
 void tsr_task_lanes_clear(const tsr_task *t, tsr_task_lanes *l);
+
+/* Crops out of a sample's file of crop settings ([k, 5], the first `count` of them; all zero: there is
+ * no picture).
+ * size  height and width of the picture; 0, 0 where it is not known: then the smallest that fits
+ * Errors   TSR_EFORMAT (a bad sample), TSR_ELIMIT. `origin` names the file. */
+TSR_USE tsr_status tsr_stored_crops(const tsr_media *m, const char *origin, size_t count,
+                                    tsr_crop *crop, uint32_t size[2]);
+
+/* Tokens of the first crops out of a sample's file of them: [k, T] or, of one crop, [T]; T may be
+ * spread over several dimensions. out [crops] is cleared by the caller, also after a failure.
+ * Errors   TSR_EFORMAT (a bad sample), TSR_ENOMEM. */
+TSR_USE tsr_status tsr_stored_tokens(const tsr_media *m, const char *origin,
+                                     const tsr_token_space *s, uint32_t crops, tsr_tokens *out);
 
 /* Progress of the run, for reports. */
 typedef struct tsr_task_meter {

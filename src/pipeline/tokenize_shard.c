@@ -114,7 +114,8 @@ static tsr_status decode(const run *r, sample *s, size_t f, tsr_task_form form, 
     if (d->tried)
         return TSR_OK;
     tsr_read_options o = {.palette_indices = form == TSR_FORM_INDICES,
-                          .as_vector = form == TSR_FORM_ARRAY};
+                          .as_vector = form == TSR_FORM_ARRAY,
+                          .as_integers = form == TSR_FORM_TOKENS};
     d->tried = 1;
     d->st = tsr_source_read(split->source, r->s->rows[s->row], split->folder[f], &o, &d->media);
     if (stops(d->st))
@@ -141,27 +142,50 @@ static tsr_status read_crops(run *r, sample *s, tsr_crop *out)
     return TSR_OK;
 }
 
+/* The crops that ready tokens came with, and why they cannot be used ("": there are none). size: as
+ * tsr_stored_crops. */
+static tsr_status stored_crops(const run *r, sample *s, tsr_crop *crop, uint32_t size[2],
+                               const char **why)
+{
+    const char *path = r->t->settings == TSR_NO_ROW ? NULL : path_of(r, s, r->t->settings);
+    const decoded *d;
+    *why = "";
+    if (!path)
+        return TSR_OK;
+    TSR_TRY(decode(r, s, r->t->settings, TSR_FORM_ARRAY, &d));
+    *why = d->reason;
+    if (d->st != TSR_OK)
+        return TSR_OK;
+    tsr_status st = tsr_stored_crops(&d->media, path, r->t->manifest.crops.count, crop, size);
+    *why = st == TSR_OK ? NULL : tsr_error();
+    return TSR_OK;
+}
+
 /* Size of the reference picture and the crops, before the keys file is sealed. A picture that
- * cannot be read leaves both 0, and so do stored crops that cannot. */
+ * cannot be read leaves both 0, unless ready tokens came with crops that tell it; stored crops that
+ * cannot be used leave them 0. */
 static tsr_status draw_crops(run *r, sample *s)
 {
     const tsr_crop_rule *rule = &r->t->manifest.crops;
+    tsr_crop *crop = &r->keys.crop[s->row * rule->count];
+    uint32_t *size = &r->keys.size[2 * s->row], h = 0, w = 0;
+    const char *why;
     const decoded *d;
     tsr_rng rng;
-    if (!path_of(r, s, r->t->reference))
-        return TSR_OK;
-    TSR_TRY(decode(r, s, r->t->reference, TSR_FORM_SEEN, &d));
-    if (d->st != TSR_OK || d->media.kind != TSR_MEDIA_IMAGE)
-        return TSR_OK;
-    size_t h = d->media.as.image.height, w = d->media.as.image.width;
-    tsr_crop *crop = &r->keys.crop[s->row * rule->count];
+    if (r->t->reference != TSR_NO_ROW && path_of(r, s, r->t->reference)) {
+        TSR_TRY(decode(r, s, r->t->reference, TSR_FORM_SEEN, &d));
+        h = d->st == TSR_OK && d->media.kind == TSR_MEDIA_IMAGE ? (uint32_t)d->media.as.image.height : 0;
+        w = h ? (uint32_t)d->media.as.image.width : 0;
+    }
+    if (!h)
+        return stored_crops(r, s, crop, size, &why); /* what is wrong is told of each modality */
     if (rule->from[0]) {
         tsr_status st = read_crops(r, s, crop);
         if (st != TSR_OK)
             return stops(st) ? st : tsr_strdup(&s->no_crops, tsr_error());
     }
-    r->keys.size[2 * s->row] = (uint32_t)h;
-    r->keys.size[2 * s->row + 1] = (uint32_t)w;
+    size[0] = h;
+    size[1] = w;
     if (rule->from[0])
         return TSR_OK;
     crop[0] = tsr_crop_centre(h, w);
@@ -209,13 +233,11 @@ static tsr_status encode_crops(const run *r, const sample *s, size_t modality, i
     return TSR_OK;
 }
 
-static tsr_status encode(const run *r, const sample *s, size_t modality, int lane, tsr_inputs *in,
-                         const char *path)
+/* Put what was made (st: how that went), or record why there is nothing; releases the tokens. */
+static tsr_status finish(const run *r, const sample *s, size_t modality, const char *path,
+                         tsr_tokens *tokens, tsr_status st)
 {
     const tsr_task_modality *m = &r->t->modalities[modality];
-    tsr_tokens *tokens;
-    TSR_TRY(tsr_alloc(&tokens, m->crops, sizeof *tokens));
-    tsr_status st = encode_crops(r, s, modality, lane, in, tokens);
     int full = 0; /* a disk without room is no fault of the sample */
     if (st == TSR_OK) {
         st = tsr_shard_writer_put(r->writers[modality], s->row, tokens);
@@ -229,11 +251,63 @@ static tsr_status encode(const run *r, const sample *s, size_t modality, int lan
     return st;
 }
 
+/* The crops that the tokens were made from must be those of the sample. */
+static tsr_status check_crops(const run *r, sample *s, const char **why)
+{
+    tsr_crop *crop;
+    size_t k = r->keys.crops;
+    const uint32_t *known = &r->keys.size[2 * s->row];
+    uint32_t size[2] = {known[0], known[1]};
+    *why = NULL;
+    if (r->t->settings == TSR_NO_ROW)
+        return TSR_OK;
+    TSR_TRY(tsr_alloc(&crop, k, sizeof *crop));
+    tsr_status st = stored_crops(r, s, crop, size, why);
+    if (st == TSR_OK && *why && !**why)
+        *why = "the sample has no crop settings";
+    else if (st == TSR_OK && !*why && memcmp(crop, &r->keys.crop[s->row * k], k * sizeof *crop) != 0)
+        *why = "its crop settings are not those the corpus has";
+    tsr_free(crop);
+    return st;
+}
+
+/* Tokens that another program made. */
+static tsr_status take_tokens(const run *r, sample *s, size_t modality)
+{
+    const tsr_task_modality *m = &r->t->modalities[modality];
+    const char *path = path_of(r, s, m->folders[0]), *why;
+    const decoded *d;
+    tsr_tokens *tokens;
+    if (!path)
+        return TSR_OK;
+    TSR_TRY(decode(r, s, m->folders[0], TSR_FORM_TOKENS, &d));
+    if (d->st != TSR_OK)
+        return record(r, modality, s, path, d->reason);
+    TSR_TRY(check_crops(r, s, &why));
+    if (why)
+        return record(r, modality, s, path, why);
+    TSR_TRY(tsr_alloc(&tokens, m->crops, sizeof *tokens));
+    tsr_status st = tsr_stored_tokens(&d->media, path, tsr_tokenizer_space(m->tokenizer), m->crops,
+                                      tokens);
+    return finish(r, s, modality, path, tokens, st);
+}
+
+static tsr_status encode(const run *r, const sample *s, size_t modality, int lane, tsr_inputs *in,
+                         const char *path)
+{
+    tsr_tokens *tokens;
+    TSR_TRY(tsr_alloc(&tokens, r->t->modalities[modality].crops, sizeof *tokens));
+    tsr_status st = encode_crops(r, s, modality, lane, in, tokens);
+    return finish(r, s, modality, path, tokens, st);
+}
+
 static tsr_status do_modality(const run *r, sample *s, size_t modality, int lane)
 {
     const tsr_task_modality *m = &r->t->modalities[modality];
     tsr_inputs in = {.from = r->t->folders.names[m->folders[0]]};
     const char *path = NULL;
+    if (m->form == TSR_FORM_TOKENS)
+        return take_tokens(r, s, modality);
     for (size_t i = 0; i < m->n_folders; i++) {
         const char *here = path_of(r, s, m->folders[i]);
         const decoded *d;

@@ -222,3 +222,203 @@ PY
     contains "$output" "would write"
     [ ! -e "$scratch/dry" ]
 }
+
+# A corpus of pictures cut three times, texts and records.
+parts=0.8,0.2,0 splits="[train, val]"
+make_corpus()
+{
+    "$TESSERA_BUILD/tokenize_tool" words "$scratch/words.json"
+    "$TESSERA_BUILD/tessera-scenes" --progress=none -o "$scratch/src" -c 15 --seed 3 --size 64 \
+        --split "$parts" -m rgb,caption,det,metadata >/dev/null
+    cat >"$scratch/recipe.yaml" <<END
+source: {root: '$scratch/src', splits: $splits}
+output: '$scratch/corpus'
+shard_samples: 8
+crops: {count: 3, seed: 5}
+modalities:
+  rgb: {tokenizer: '$data/golden/rgb.safetensors'}
+  caption: {tokenizer: '$scratch/words.json'}
+  palette: {kind: palette, text: '$scratch/words.json', from: rgb}
+  metadata: {kind: metadata, text: '$scratch/words.json', from: [rgb, metadata]}
+  det: {kind: boxes, text: '$scratch/words.json'}
+  rgb@32: {kind: pixels, from: rgb, image_size: 32, patch_size: 8}
+END
+    "$tessera" tokenize --progress none "$@" "$scratch/recipe.yaml" >/dev/null
+}
+
+# import_recipe ROOT OUTPUT FOLDER: a recipe that reads the export again.
+import_recipe()
+{
+    cat >"$scratch/import.yaml" <<END
+source: {root: '$scratch/$1', splits: $splits}
+output: '$scratch/$2'
+shard_samples: 8
+crops: {count: 3}
+modalities:
+  tok_rgb@224: {tokenizer: '$data/golden/rgb.safetensors', tokens: '$3'}
+  caption: {tokenizer: '$scratch/words.json'}
+  palette: {kind: palette, text: '$scratch/words.json'}
+  metadata: {kind: metadata, text: '$scratch/words.json'}
+  det: {kind: boxes, text: '$scratch/words.json'}
+END
+}
+
+@test "a corpus as folders and as tars, and back: the same tokens and crops" {
+    needs jq
+    needs python3
+    make_corpus
+    exits 0 "$tessera" export "$scratch/corpus" -r rgb=tok_rgb@224 -o "$scratch/out" --progress none --json
+    jq -e '.samples == 15 and .units_done == .units and .incomplete == 0 and .failed == 0 and
+        (.modalities | keys == ["caption", "det", "metadata", "palette", "rgb"]) and
+        .modalities.rgb == (.modalities.rgb + {folder: "tok_rgb@224", holds: "npy of 16 bits"}) and
+        (.left_out["rgb@32"] | contains("pixels"))' <<<"$output"
+    for split in train val; do
+        python3 "$TESSERA_SOURCE/tests/scripts/read_4m.py" "$scratch/out/$split" \
+            "$(ls "$scratch/src/$split/rgb/0000" | wc -l)" 3 196 1024
+    done
+    [ ! -e "$scratch/out/.tmp" ]
+    exits 0 "$tessera" export "$scratch/corpus" -r rgb=tok_rgb@224 -o "$scratch/tars" --tar \
+        --tar-samples 5 --progress none -j 3
+    [ "$(ls "$scratch/tars/train/tok_rgb@224" | tr '\n' ' ')" = \
+        "shard-00000.tar shard-00001.tar shard-00002.tar " ]
+    # What the tars hold is what the folders hold.
+    for m in tok_rgb@224 caption palette metadata det crop_settings; do
+        mkdir -p "$scratch/flat/$m"
+        for t in "$scratch/tars/train/$m"/*.tar; do tar xf "$t" -C "$scratch/flat/$m"; done
+    done
+    diff -r "$scratch/flat" "$scratch/out/train"
+    exits 0 "$tessera" export "$scratch/corpus" --layout webdataset -m rgb -m caption \
+        -o "$scratch/wds" --progress none
+    [ "$(tar tf "$scratch/wds/val/shard-00000.tar" | head -n 3 | sed 's/^[^.]*//' | tr '\n' ' ')" = \
+        ".caption.txt .rgb.npy .crop_settings.npy " ]
+    for from in out tars; do
+        import_recipe $from "again-$from" tok_rgb@224
+        exits 0 "$tessera" tokenize --progress none "$scratch/import.yaml"
+        exits 0 "$tessera" verify "$scratch/again-$from"
+    done
+    # A run over what is there finds all of it sealed.
+    import_recipe out again-out tok_rgb@224
+    exits 0 "$tessera" tokenize --progress none "$scratch/import.yaml"
+    contains "$output" "0 files written"
+    # Boxes come back through the picture's coordinates: exactly only for the crop they are written from.
+    [ -n "$PYTHON" ] || skip "no Python with h5py"
+    "$PYTHON" "$TESSERA_SOURCE/tests/scripts/same_tokens.py" "$scratch/corpus" "$scratch/again-out" \
+        rgb=tok_rgb@224 crops caption palette metadata det:first
+    # Tars put their own name in front of the keys; the tokens are the same.
+    "$PYTHON" "$TESSERA_SOURCE/tests/scripts/same_tokens.py" "$scratch/corpus" "$scratch/again-tars" \
+        --by-name rgb=tok_rgb@224 crops caption palette metadata det:first
+}
+
+@test "an export that is interrupted goes on, to the same bytes" {
+    needs jq
+    make_corpus
+    exits 0 "$tessera" export "$scratch/corpus" -o "$scratch/whole" --tar-samples 1 --progress none
+    for signal in INT KILL KILL KILL; do
+        code=0
+        "$tessera" export "$scratch/corpus" -o "$scratch/parts" --tar-samples 1 --progress none \
+            >/dev/null 2>"$scratch/err" &
+        pid=$!
+        while [ ! -e "$scratch/parts/export.json" ]; do sleep 0.01; done
+        sleep 0.03
+        kill "-$signal" "$pid" 2>/dev/null || true
+        wait "$pid" || code=$?
+        [ "$signal" = KILL ] || [ "$code" = 130 ] || [ "$code" = 0 ]
+    done
+    exits 0 "$tessera" export "$scratch/corpus" -o "$scratch/parts" --tar-samples 1 --progress none
+    diff -r "$scratch/whole" "$scratch/parts"
+    # Another export does not go there, nor into a folder of something else.
+    exits 3 "$tessera" export "$scratch/corpus" -o "$scratch/parts" -m rgb --progress none
+    contains "$errors" "holds the export of another corpus, of other modalities"
+    exits 3 "$tessera" export "$scratch/corpus" -o "$scratch/src" --progress none
+    contains "$errors" "is not empty and holds no export"
+    exits 0 "$tessera" export "$scratch/corpus" -o "$scratch/new" --dry-run --progress none
+    [ ! -e "$scratch/new" ]
+    exits 2 "$tessera" export "$scratch/corpus" -o "$scratch/new" -m none
+    contains "$errors" 'has no modality "none"'
+    exits 2 "$tessera" export "$scratch/corpus" -o "$scratch/new" -r rgb=caption
+    contains "$errors" "two modalities would be called caption"
+    exits 1 "$tessera" export "$scratch/corpus" -o "$scratch/new" -m rgb@32
+    contains "$errors" "ml-4m reads them from the pictures"
+}
+
+@test "samples that lack something, and names that lead out of the folder" {
+    needs jq
+    needs python3
+    "$TESSERA_BUILD/tokenize_tool" words "$scratch/words.json"
+    mkdir -p "$scratch/src/caption" "$scratch/src/title"
+    python3 - "$scratch/src" <<'PY'
+import io, sys, tarfile
+for folder, names in (('caption', ('../../../evil', 'a.b', 'a_b', 'c')), ('title', ('a.b', 'a_b', '../../../evil'))):
+    with tarfile.open('%s/%s/00.tar' % (sys.argv[1], folder), 'w') as t:
+        for name in names:
+            info = tarfile.TarInfo(name.replace('a.b', 'ab') + '.txt')
+            info.size = 5
+            t.addfile(info, io.BytesIO(b'a cat'))
+PY
+    echo "a dog" >"$scratch/src/caption/a.b.txt"
+    echo "a dog" >"$scratch/src/title/a.b.txt"
+    echo "a dog" >"$scratch/src/caption/lonely.txt"
+    printf '%s\n' "source: {root: '$scratch/src'}" "output: '$scratch/corpus'" "modalities:" \
+        "  caption: {tokenizer: '$scratch/words.json'}" "  title: {tokenizer: '$scratch/words.json'}" \
+        >"$scratch/recipe.yaml"
+    exits 0 "$tessera" tokenize --progress none "$scratch/recipe.yaml"
+    exits 4 "$tessera" export "$scratch/corpus" -o "$scratch/deep/er/out" --json --progress none
+    jq -e '.incomplete == 2 and .failed == 1 and .failures[0].key == "00/../../../evil" and
+        (.failures[0].reason | contains("not a path"))' <<<"$output"
+    [ "$(find "$scratch/deep" -name '*.txt' | sed "s|$scratch/deep/er/out/||" | sort | tr '\n' ' ')" = \
+        "caption/00/a_b.txt caption/00/ab.txt caption/all/a.b.txt title/00/a_b.txt title/00/ab.txt title/all/a.b.txt " ]
+    exits 4 "$tessera" export "$scratch/corpus" -o "$scratch/all" --partial --json --progress none
+    jq -e '.incomplete == 0 and .samples == 6' <<<"$output"
+    [ -f "$scratch/all/caption/all/lonely.txt" ]
+    [ ! -e "$scratch/all/title/all/lonely.txt" ]
+    # In a tar what follows a dot would be an extension.
+    exits 4 "$tessera" export "$scratch/corpus" -o "$scratch/tar" --tar --progress none
+    tar tf "$scratch/tar/caption/shard-00000.tar" | grep -q '^all/a_b-[0-9a-f]\{8\}\.txt$'
+    [ -z "$(find "$scratch/.." -maxdepth 2 -name 'evil*')" ]
+}
+
+@test "ready tokens that cannot be used are recorded, each with its reason" {
+    needs jq
+    needs python3
+    parts=1,0,0 splits="[train]"
+    make_corpus
+    "$tessera" export "$scratch/corpus" -r rgb=tok_rgb@224 -o "$scratch/out" --progress none >/dev/null
+    import_recipe out again tok_rgb@224
+    python3 "$TESSERA_SOURCE/tests/scripts/break_4m.py" "$scratch/out/train"
+    exits 4 "$tessera" tokenize --progress none --json "$scratch/import.yaml"
+    printf '%s' "$output" >"$scratch/summary.json"
+    said()
+    {
+        jq -re --arg k "0000/$1" '[.failures[] | select(.key == $k and .modality == "tok_rgb@224") | .reason][0]' \
+            "$scratch/summary.json" >"$scratch/reason" || { echo "$1 did not fail"; return 1; }
+        contains "$(<"$scratch/reason")" "$2"
+    }
+    said 000000 "is 1024, expected 0 to 1023"
+    said 000001 "is -1, expected 0 to 1023"
+    said 000002 "has 100 tokens of a crop, its tokenizer makes 196"
+    said 000003 "has tokens of 2 crops, expected 3"
+    said 000004 ".npy of type f4 where whole numbers are expected"
+    said 000005 "the sample has no crop settings"
+    said 000006 "crop_settings/0000/000006.npy: has 2 crops, the corpus has 3"
+    said 000007 "expected top, left, height and width above 0"
+    said 000008 "000008.npy"
+    said 000009 "crop 1 is not inside its picture"
+    jq -e '.modalities["tok_rgb@224"] | .failed == 10 and .present == 5' "$scratch/summary.json"
+    jq -e '.modalities.caption.present == 15' "$scratch/summary.json"
+    exits 0 "$tessera" verify "$scratch/again"
+    # Repaired files are taken, and nothing else changes.
+    cp "$scratch/out/train/tok_rgb@224/0000/000010.npy" "$scratch/out/train/tok_rgb@224/0000/000000.npy"
+    exits 4 "$tessera" tokenize --progress none --json "$scratch/import.yaml"
+    jq -e '.modalities["tok_rgb@224"].present == 6' <<<"$output"
+    # Mistakes of the recipe.
+    exits 2 "$tessera" tokenize --progress none -s "output=$scratch/o" -s crops.count=2 \
+        -s modalities.caption.tokens=caption "$scratch/import.yaml"
+    contains "$errors" '"tokens" are those of a grid'
+    exits 2 "$tessera" tokenize --progress none -s "output=$scratch/o" \
+        -s 'modalities.tok_rgb@224.from=rgb' "$scratch/import.yaml"
+    contains "$errors" 'give either "tokens" or "from"'
+    rm -rf "$scratch/out/train/crop_settings"
+    exits 1 "$tessera" tokenize --progress none -s "output=$scratch/o" "$scratch/import.yaml"
+    contains "$errors" 'has no folder "crop_settings"'
+    rm -rf "$scratch/o"
+}
