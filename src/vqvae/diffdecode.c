@@ -218,7 +218,9 @@ tsr_status tsr_diffuse(tsr_diffuse_work *w, const float *vectors, const tsr_vqva
         TSR_FAIL(TSR_EARG, "a guidance of %g is not in [0, 1000]", (double)how->guidance);
     TSR_TRY(need_exec(w));
     TSR_TRY(tsr_sampler_create(&w->d->noise, &spec, pixels_of(w->d), &s));
+    tsr_exec_watch(w->x, how->job); /* a step of a large picture takes seconds */
     tsr_status st = all_steps(w, s, vectors, how, picture);
+    tsr_exec_watch(w->x, NULL);
     tsr_sampler_destroy(s);
     return st;
 }
