@@ -12,13 +12,27 @@
 #define MAX_NODES ((size_t)4 << 20) /* values of a file, and of the JSON made from it */
 #define MAX_DEPTH 64
 
-typedef enum kind { NONE, TRUTH, INT, REAL, TEXT, BYTES, LIST, TUPLE, DICT, NAME, TYPE, ARRAY, MARK } kind;
+typedef enum kind {
+    NONE,
+    TRUTH,
+    INT,
+    REAL,
+    TEXT,
+    BYTES,
+    LIST,
+    TUPLE,
+    DICT,
+    NAME,
+    TYPE,
+    ARRAY,
+    MARK
+} kind;
 
 /* A value. All live in one list and are released together, so that values may hold each other. */
 typedef struct node node;
 struct node {
     kind kind;
-    int64_t integer;      /* TRUTH, INT */
+    int64_t integer; /* TRUTH, INT */
     double real;
     const uint8_t *bytes; /* TEXT, BYTES, NAME ("module" in items[0]); TYPE: "i4" */
     size_t n_bytes;
@@ -151,7 +165,8 @@ static tsr_status push_long(machine *m)
     uint64_t n, v;
     TSR_TRY(take_number(m, 1, &n));
     if (n > 8)
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: a whole number of %llu bytes", m->name, (unsigned long long)n);
+        TSR_FAIL(TSR_EUNSUPPORTED, "%s: a whole number of %llu bytes", m->name,
+                 (unsigned long long)n);
     TSR_TRY(take_number(m, (size_t)n, &v));
     return push_int(m, extend(v, (size_t)n), INT);
 }
@@ -258,7 +273,8 @@ static int is_numpy(const node *f, const char *word)
 
 static tsr_status scalar(machine *m, const node *arguments, node *out)
 {
-    if (arguments->count != 2 || arguments->items[0]->kind != TYPE || arguments->items[1]->kind != BYTES)
+    if (arguments->count != 2 || arguments->items[0]->kind != TYPE ||
+        arguments->items[1]->kind != BYTES)
         TSR_FAIL(TSR_EUNSUPPORTED, "%s: a NumPy number of another form", m->name);
     node *shape;
     TSR_TRY(make(m, TUPLE, &shape));
@@ -287,12 +303,14 @@ static tsr_status reduce(machine *m)
         v->n_bytes = arguments->items[0]->n_bytes;
         return TSR_OK;
     }
-    TSR_FAIL(TSR_EUNSUPPORTED, "%s: holds a Python object (%.*s) that is no plain array, list or dict",
-             m->name, f->kind == NAME && f->n_bytes < 60 ? (int)f->n_bytes : 1,
+    TSR_FAIL(TSR_EUNSUPPORTED,
+             "%s: holds a Python object (%.*s) that is no plain array, list or dict", m->name,
+             f->kind == NAME && f->n_bytes < 60 ? (int)f->n_bytes : 1,
              f->kind == NAME ? (const char *)f->bytes : "?");
 }
 
-/* State of an array: (version, shape, type, Fortran order, values); of a type: (version, byte order, ...). */
+/* State of an array: (version, shape, type, Fortran order, values); of a type: (version, byte
+ * order, ...). */
 static tsr_status build(machine *m)
 {
     node *state, *v;
@@ -331,7 +349,8 @@ static tsr_status remember(machine *m, uint64_t at)
 static tsr_status recall(machine *m, uint64_t at)
 {
     if (at >= m->n_memo || !m->memo[at])
-        TSR_FAIL(TSR_EFORMAT, "%s: nothing was remembered at %llu", m->name, (unsigned long long)at);
+        TSR_FAIL(TSR_EFORMAT, "%s: nothing was remembered at %llu", m->name,
+                 (unsigned long long)at);
     return push(m, m->memo[at]);
 }
 
@@ -387,46 +406,85 @@ static tsr_status step(machine *m, uint8_t code)
 {
     node *v;
     switch (code) {
-    case 0x80: return skip(m, 1); /* protocol */
-    case 0x95: return skip(m, 8); /* frame */
-    case 'c': return global(m);
-    case 0x93: return stack_global(m);
-    case 0x8c: return push_bytes(m, 1, TEXT);
-    case 'X': return push_bytes(m, 4, TEXT);
-    case 0x8d: return push_bytes(m, 8, TEXT);
-    case 'C': return push_bytes(m, 1, BYTES);
-    case 'B': return push_bytes(m, 4, BYTES);
-    case 0x8e: return push_bytes(m, 8, BYTES);
-    case 'q': return numbered(m, 1, remember);
-    case 'r': return numbered(m, 4, remember);
-    case 0x94: return remember(m, m->n_memo);
-    case 'h': return numbered(m, 1, recall);
-    case 'j': return numbered(m, 4, recall);
-    case '(': return push_new(m, MARK, &v);
-    case ')': return push_new(m, TUPLE, &v);
-    case 0x85: return tuple_of(m, 1);
-    case 0x86: return tuple_of(m, 2);
-    case 0x87: return tuple_of(m, 3);
-    case 't': return marked_tuple(m);
-    case ']': return push_new(m, LIST, &v);
-    case 'a': return add_all(m, LIST, 1);
-    case 'e': return add_all(m, LIST, 0);
-    case '}': return push_new(m, DICT, &v);
-    case 's': return add_all(m, DICT, 2);
-    case 'u': return add_all(m, DICT, 0);
-    case 'J': return small_int(m, 4, 1);
-    case 'K': return small_int(m, 1, 0);
-    case 'M': return small_int(m, 2, 0);
-    case 0x8a: return push_long(m);
-    case 'G': return push_real(m);
-    case 'N': return push_new(m, NONE, &v);
-    case 0x88: return push_int(m, 1, TRUTH);
-    case 0x89: return push_int(m, 0, TRUTH);
-    case 'R': return reduce(m);
-    case 'b': return build(m);
+    case 0x80:
+        return skip(m, 1); /* protocol */
+    case 0x95:
+        return skip(m, 8); /* frame */
+    case 'c':
+        return global(m);
+    case 0x93:
+        return stack_global(m);
+    case 0x8c:
+        return push_bytes(m, 1, TEXT);
+    case 'X':
+        return push_bytes(m, 4, TEXT);
+    case 0x8d:
+        return push_bytes(m, 8, TEXT);
+    case 'C':
+        return push_bytes(m, 1, BYTES);
+    case 'B':
+        return push_bytes(m, 4, BYTES);
+    case 0x8e:
+        return push_bytes(m, 8, BYTES);
+    case 'q':
+        return numbered(m, 1, remember);
+    case 'r':
+        return numbered(m, 4, remember);
+    case 0x94:
+        return remember(m, m->n_memo);
+    case 'h':
+        return numbered(m, 1, recall);
+    case 'j':
+        return numbered(m, 4, recall);
+    case '(':
+        return push_new(m, MARK, &v);
+    case ')':
+        return push_new(m, TUPLE, &v);
+    case 0x85:
+        return tuple_of(m, 1);
+    case 0x86:
+        return tuple_of(m, 2);
+    case 0x87:
+        return tuple_of(m, 3);
+    case 't':
+        return marked_tuple(m);
+    case ']':
+        return push_new(m, LIST, &v);
+    case 'a':
+        return add_all(m, LIST, 1);
+    case 'e':
+        return add_all(m, LIST, 0);
+    case '}':
+        return push_new(m, DICT, &v);
+    case 's':
+        return add_all(m, DICT, 2);
+    case 'u':
+        return add_all(m, DICT, 0);
+    case 'J':
+        return small_int(m, 4, 1);
+    case 'K':
+        return small_int(m, 1, 0);
+    case 'M':
+        return small_int(m, 2, 0);
+    case 0x8a:
+        return push_long(m);
+    case 'G':
+        return push_real(m);
+    case 'N':
+        return push_new(m, NONE, &v);
+    case 0x88:
+        return push_int(m, 1, TRUTH);
+    case 0x89:
+        return push_int(m, 0, TRUTH);
+    case 'R':
+        return reduce(m);
+    case 'b':
+        return build(m);
     default:
-        TSR_FAIL(TSR_EUNSUPPORTED, "%s: holds Python objects that are no plain arrays, lists or dicts "
-                                   "(opcode 0x%02x)", m->name, code);
+        TSR_FAIL(TSR_EUNSUPPORTED,
+                 "%s: holds Python objects that are no plain arrays, lists or dicts "
+                 "(opcode 0x%02x)",
+                 m->name, code);
     }
 }
 
@@ -497,8 +555,9 @@ static tsr_status number_json(const machine *m, const node *type, const uint8_t 
     }
     if (type->bytes[0] == 'f')
         return real_json(m, real_of(v), out);
-    *out = type->bytes[0] == 'b' ? json_boolean(v != 0)
-                                 : json_integer(type->bytes[0] == 'i' ? extend(v, size) : (json_int_t)v);
+    *out = type->bytes[0] == 'b'
+               ? json_boolean(v != 0)
+               : json_integer(type->bytes[0] == 'i' ? extend(v, size) : (json_int_t)v);
     return *out ? TSR_OK : tsr_fail_at(TSR_ENOMEM, __FILE__, __LINE__, "%s: no memory", m->name);
 }
 
@@ -529,7 +588,8 @@ static tsr_status nest(machine *m, const node *v, size_t d, size_t *at, int dept
     for (int64_t i = 0; st == TSR_OK && i < shape->items[d]->integer; i++) {
         json_t *one = NULL;
         if (++m->written > MAX_NODES)
-            st = tsr_fail_at(TSR_ELIMIT, __FILE__, __LINE__, "%s: more than %zu values", m->name, MAX_NODES);
+            st = tsr_fail_at(TSR_ELIMIT, __FILE__, __LINE__, "%s: more than %zu values", m->name,
+                             MAX_NODES);
         if (st == TSR_OK)
             st = nest(m, v, d + 1, at, depth, &one);
         if (st == TSR_OK)
@@ -559,8 +619,10 @@ static tsr_status array_to_json(machine *m, const node *v, int depth, json_t **o
         TSR_FAIL(TSR_EUNSUPPORTED, "%s: an array of type %.*s", m->name,
                  type->n_bytes < 8 ? (int)type->n_bytes : 8, (const char *)type->bytes);
     size_t there = objects ? values->count : values->n_bytes / size;
-    if ((objects ? values->kind != LIST : values->kind != BYTES) || there != n || shape->count > MAX_DEPTH)
-        TSR_FAIL(TSR_EFORMAT, "%s: an array of %zu values where its shape says %zu", m->name, there, n);
+    if ((objects ? values->kind != LIST : values->kind != BYTES) || there != n ||
+        shape->count > MAX_DEPTH)
+        TSR_FAIL(TSR_EFORMAT, "%s: an array of %zu values where its shape says %zu", m->name, there,
+                 n);
     return nest(m, v, 0, &at, depth, out);
 }
 
@@ -594,16 +656,27 @@ static tsr_status to_json(machine *m, const node *v, int depth, json_t **out)
     if (++m->written > MAX_NODES)
         TSR_FAIL(TSR_ELIMIT, "%s: more than %zu values", m->name, MAX_NODES);
     switch (v->kind) {
-    case TEXT: return text_to_json(m, v, out);
-    case REAL: return real_json(m, v->real, out);
-    case ARRAY: return array_to_json(m, v, depth, out);
+    case TEXT:
+        return text_to_json(m, v, out);
+    case REAL:
+        return real_json(m, v->real, out);
+    case ARRAY:
+        return array_to_json(m, v, depth, out);
     case LIST:
     case TUPLE:
-    case DICT: return container_to_json(m, v, depth, out);
-    case NONE: *out = json_null(); return TSR_OK;
-    case TRUTH: *out = json_boolean(v->integer); return TSR_OK;
-    case INT: *out = json_integer(v->integer); break;
-    default: TSR_FAIL(TSR_EFORMAT, "%s: a value that is neither number, text nor list", m->name);
+    case DICT:
+        return container_to_json(m, v, depth, out);
+    case NONE:
+        *out = json_null();
+        return TSR_OK;
+    case TRUTH:
+        *out = json_boolean(v->integer);
+        return TSR_OK;
+    case INT:
+        *out = json_integer(v->integer);
+        break;
+    default:
+        TSR_FAIL(TSR_EFORMAT, "%s: a value that is neither number, text nor list", m->name);
     }
     return *out ? TSR_OK : tsr_fail_at(TSR_ENOMEM, __FILE__, __LINE__, "%s: no memory", m->name);
 }

@@ -158,7 +158,8 @@ static tsr_status check(const tsr_image *src, const tsr_canny_rule *rule)
     if (rule->aperture != 3 && rule->aperture != 5)
         TSR_FAIL(TSR_EARG, "edges by kernels of %d pixels; 3 and 5 are known", rule->aperture);
     if (!(rule->low >= 0 && rule->high >= 0 && isfinite(rule->low) && isfinite(rule->high)))
-        TSR_FAIL(TSR_EARG, "edges above %g and %g; thresholds are 0 or more", rule->low, rule->high);
+        TSR_FAIL(TSR_EARG, "edges above %g and %g; thresholds are 0 or more", rule->low,
+                 rule->high);
     return TSR_OK;
 }
 
@@ -205,7 +206,8 @@ tsr_status tsr_canny(const tsr_image *src, const tsr_canny_rule *rule, tsr_image
 tsr_status tsr_grey_opencv(const tsr_image *src, tsr_image *out)
 {
     if (src->pixel != TSR_PIXEL_U8 || src->channels != 3)
-        TSR_FAIL(TSR_EARG, "grey is made from 8-bit pictures of 3 channels, not %zu", src->channels);
+        TSR_FAIL(TSR_EARG, "grey is made from 8-bit pictures of 3 channels, not %zu",
+                 src->channels);
     TSR_TRY(tsr_image_init(out, src->height, src->width, 1, TSR_PIXEL_U8));
     const uint8_t *rgb = src->data;
     uint8_t *grey = out->data;

@@ -74,7 +74,8 @@ static void draw(tsr_image *mask, wide_point a, wide_point b, uint8_t value)
 
 /* ---- filling ----------------------------------------------------------------------------------*/
 
-/* An edge that crosses rows: column x (with fraction) in row `top`, `slope` a row, up to but not `bottom`. */
+/* An edge that crosses rows: column x (with fraction) in row `top`, `slope` a row, up to but not
+ * `bottom`. */
 typedef struct edge {
     int64_t top, bottom, x, slope;
 } edge;
@@ -172,8 +173,8 @@ int tsr_polygon_side(const tsr_point *p, size_t n, tsr_point at)
     int inside = 0;
     for (size_t i = 0, j = n - 1; i < n; j = i++) {
         tsr_point a = p[j], b = p[i];
-        int64_t turn = cross(b.x - (int64_t)a.x, b.y - (int64_t)a.y, at.x - (int64_t)a.x,
-                             at.y - (int64_t)a.y);
+        int64_t turn =
+            cross(b.x - (int64_t)a.x, b.y - (int64_t)a.y, at.x - (int64_t)a.x, at.y - (int64_t)a.y);
         if (turn == 0 && between(at.x, a.x, b.x) && between(at.y, a.y, b.y))
             return 0;
         if ((a.y > at.y) != (b.y > at.y))

@@ -29,8 +29,7 @@ static tsr_crop draw(size_t height, size_t width, double min_scale, tsr_rng *rng
     double area = (double)height * (double)width;
     for (int i = 0; i < TRIES; i++) {
         double target = area * (min_scale + (1 - min_scale) * tsr_rng_double(rng));
-        double shape =
-            exp(log(narrowest) + (log(widest) - log(narrowest)) * tsr_rng_double(rng));
+        double shape = exp(log(narrowest) + (log(widest) - log(narrowest)) * tsr_rng_double(rng));
         long w = lrint(sqrt(target * shape)), h = lrint(sqrt(target / shape));
         if (w <= 0 || h <= 0 || (size_t)w > width || (size_t)h > height)
             continue;
@@ -56,10 +55,11 @@ static tsr_status row_of(const float *v, const char *origin, size_t row, tsr_cro
         if (v[k] != floorf(v[k]) || fabsf(v[k]) > 1e6f)
             TSR_FAIL(TSR_EFORMAT, "%s: crop %zu: %g is no number of pixels", origin, row, v[k]);
     if (v[2] < 1 || v[3] < 1 || (v[4] != 0 && v[4] != 1))
-        TSR_FAIL(TSR_EFORMAT,
-                 "%s: crop %zu is %g, %g, %g, %g, %g; expected top, left, height and width above 0, "
-                 "and 0 or 1 for mirrored",
-                 origin, row, v[0], v[1], v[2], v[3], v[4]);
+        TSR_FAIL(
+            TSR_EFORMAT,
+            "%s: crop %zu is %g, %g, %g, %g, %g; expected top, left, height and width above 0, "
+            "and 0 or 1 for mirrored",
+            origin, row, v[0], v[1], v[2], v[3], v[4]);
     *out = (tsr_crop){(int32_t)v[0], (int32_t)v[1], (int32_t)v[2], (int32_t)v[3], (int32_t)v[4]};
     return TSR_OK;
 }

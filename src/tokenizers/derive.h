@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Pictures of one modality made from those of another: edges from RGB. A way is one file that fills a
- * tsr_derivation, and one line of the table in derive.c. Private to tokenizers. */
+ * Pictures of one modality made from those of another: edges from RGB. A way is one file that fills
+ * a tsr_derivation, and one line of the table in derive.c. Private to tokenizers. */
 #ifndef TSR_TOKENIZERS_DERIVE_H
 #define TSR_TOKENIZERS_DERIVE_H
 

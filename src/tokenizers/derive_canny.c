@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Canny's edges of an RGB picture, found at its stored size and then cut and resized like a stored edge
- * map. 4M's tools read ready maps and do not say how theirs were made: the defaults are cv2.Canny's
- * thresholds 100 and 200 on grey, as most edge data are made. */
+ * Canny's edges of an RGB picture, found at its stored size and then cut and resized like a stored
+ * edge map. 4M's tools read ready maps and do not say how theirs were made: the defaults are
+ * cv2.Canny's thresholds 100 and 200 on grey, as most edge data are made. */
 #include "tokenizers/derive.h"
 
 #include "tokenizers/pixels.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Feature maps of another network (CLIP, DINOv2, ImageBind): vectors on a grid, as .npy arrays. They belong
- * to the crop they were computed from, so that nothing is cut or mirrored here. */
+ * Feature maps of another network (CLIP, DINOv2, ImageBind): vectors on a grid, as .npy arrays.
+ * They belong to the crop they were computed from, so that nothing is cut or mirrored here. */
 #include "tokenizers/grid.h"
 
 #include "base/mem.h"
@@ -39,33 +39,37 @@ static tsr_status take_crop(const tsr_grid *g, const tsr_media *m, const tsr_inp
         return TSR_OK;
     if (n < 2 || count % one != 0 || shape[0] != count / one)
         TSR_FAIL(TSR_EFORMAT,
-                 "an array of %zu numbers is no feature map of %zu channels on a grid of %zu x %zu", count,
-                 g->channels, g->height, g->width);
+                 "an array of %zu numbers is no feature map of %zu channels on a grid of %zu x %zu",
+                 count, g->channels, g->height, g->width);
     if (in->crop >= shape[0])
-        TSR_FAIL(TSR_EFORMAT, "features of %zu crops, and crop %zu is asked for", shape[0], in->crop);
+        TSR_FAIL(TSR_EFORMAT, "features of %zu crops, and crop %zu is asked for", shape[0],
+                 in->crop);
     *data += in->crop * one;
     memmove(shape, shape + 1, --*dims * sizeof *shape);
     return TSR_OK;
 }
 
 /* [C, H, W] or [C, H W]; [H, W, C] or [H W, C] when the first side is not C. */
-static tsr_status find_layout(const tsr_grid *g, const tsr_media *m, const tsr_inputs *in, layout *out)
+static tsr_status find_layout(const tsr_grid *g, const tsr_media *m, const tsr_inputs *in,
+                              layout *out)
 {
     size_t shape[TSR_VECTOR_DIMS] = {0}, dims, places = g->height * g->width, last, first;
     TSR_TRY(take_crop(g, m, in, shape, &dims, &out->data));
     last = dims ? shape[dims - 1] : 1;
     first = dims ? shape[0] : 1;
-    int grid_last = dims == 3 ? shape[1] == g->height && last == g->width : dims < 2 || last == places;
+    int grid_last =
+        dims == 3 ? shape[1] == g->height && last == g->width : dims < 2 || last == places;
     int grid_first = dims == 3 ? first == g->height && shape[1] == g->width : first == places;
     if (dims <= 3 && grid_last && (dims < 2 || first == g->channels))
         *out = (layout){out->data, places, 1};
     else if (dims <= 3 && grid_first && last == g->channels)
         *out = (layout){out->data, 1, g->channels};
     else
-        TSR_FAIL(TSR_EFORMAT,
-                 "an array of another shape than [%zu, %zu, %zu]: channels, rows, columns (or rows, "
-                 "columns, channels)",
-                 g->channels, g->height, g->width);
+        TSR_FAIL(
+            TSR_EFORMAT,
+            "an array of another shape than [%zu, %zu, %zu]: channels, rows, columns (or rows, "
+            "columns, channels)",
+            g->channels, g->height, g->width);
     return TSR_OK;
 }
 
@@ -79,8 +83,8 @@ static tsr_status prepare(const tsr_grid *g, const tsr_media *m, const tsr_input
         for (size_t p = 0; p < places; p++) {
             float v = at.data[c * at.by_channel + p * at.by_place];
             if (!isfinite(v))
-                TSR_FAIL(TSR_ENUMERIC, "feature %zu at place (%zu, %zu) is not finite", c, p % g->width,
-                         p / g->width);
+                TSR_FAIL(TSR_ENUMERIC, "feature %zu at place (%zu, %zu) is not finite", c,
+                         p % g->width, p / g->width);
             x[c * places + p] = v;
         }
     memset(valid, 1, places);
@@ -104,8 +108,10 @@ static tsr_status restore(const tsr_grid *g, const float *x, const uint8_t *vali
     return finish(g, x, out);
 }
 
-/* cosine: mean over places, of the angle between the two vectors (0 where one has no length); mse. */
-static tsr_status quality(const tsr_grid *g, const tsr_media *target, const tsr_media *got, json_t *into)
+/* cosine: mean over places, of the angle between the two vectors (0 where one has no length); mse.
+ */
+static tsr_status quality(const tsr_grid *g, const tsr_media *target, const tsr_media *got,
+                          json_t *into)
 {
     size_t places = g->height * g->width, n = g->channels * places;
     const float *a = target->as.vector.data, *b = got->as.vector.data;

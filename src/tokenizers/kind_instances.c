@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kind "instances": things of a picture around query points, 4M-21's "sam_instance", as words, then [EOS]:
+ * Kind "instances": things of a picture around query points, 4M-21's "sam_instance", as words, then
+ * [EOS]:
  *
  *   point v0=<y> v1=<x> and for each thing there
  *       polygon v0=<xmin> v1=<ymin> v2=<xmax> v3=<ymax> <16 codes of its mask>; or "none"
  *
  * in pixels of a crop of 224 x 224. The record is one of
- *   4M's        [{points: [outline], token_ids: [16 codes], bbox: [ymin, xmin, ymax, xmax]} for each crop]
- *   outlines    [{points: outline in pixels of the picture}] or {instances: [the same]}; the setting "codes"
- *               names the tokenizer that makes the codes of masks
- *   decoded     {queries: [{point: [x, y], instances: [numbers]}], token_ids, bbox}, what decode gives
- * Query points are drawn, or a grid. Source   apple/ml-4m, instance transforms. */
+ *   4M's        [{points: [outline], token_ids: [16 codes], bbox: [ymin, xmin, ymax, xmax]} for
+ * each crop] outlines    [{points: outline in pixels of the picture}] or {instances: [the same]};
+ * the setting "codes" names the tokenizer that makes the codes of masks decoded     {queries:
+ * [{point: [x, y], instances: [numbers]}], token_ids, bbox}, what decode gives Query points are
+ * drawn, or a grid. Source   apple/ml-4m, instance transforms. */
 #include "base/mem.h"
 #include "tokenizers/outline.h"
 #include "tokenizers/place.h"
@@ -58,7 +59,8 @@ static void scene_clear(scene *s)
 
 static tsr_status init(tsr_tokenizer *t, const json_t *config, const char *origin, const char *file)
 {
-    static const char *const keys[] = {"codes", "queries", "points", "most", "smallest", "order", "seed"};
+    static const char *const keys[] = {"codes",    "queries", "points", "most",
+                                       "smallest", "order",   "seed"};
     static const double counts[2] = {1, MAX_QUERIES}, most[2] = {0, MAX_THINGS}, areas[2] = {0, 1};
     const json_t *how = json_object_get(config, "queries");
     const char *word = how ? json_string_value(how) : "drawn";
@@ -80,9 +82,10 @@ static tsr_status init(tsr_tokenizer *t, const json_t *config, const char *origi
     TSR_TRY(tsr_seq_codes_open(t, config, origin, file, "sam_mask", N_CODES));
     for (unsigned line = 0; line < TSR_TEXT_LINES; line++)
         TSR_TRY(tsr_text_value(tsr_seq_of(t)->text, line, 511, &id));
-    return tsr_seq_seal(t, json_pack("{s:s, s:f, s:f, s:f, s:s, s:f}", "queries", word, "points",
-                                     s->points, "most", s->most, "smallest", s->smallest, "order",
-                                     s->order.shuffle ? "shuffle" : "fixed", "seed", s->order.seed));
+    return tsr_seq_seal(t,
+                        json_pack("{s:s, s:f, s:f, s:f, s:s, s:f}", "queries", word, "points",
+                                  s->points, "most", s->most, "smallest", s->smallest, "order",
+                                  s->order.shuffle ? "shuffle" : "fixed", "seed", s->order.seed));
 }
 
 static tsr_status open_file(tsr_tokenizer *t, const tsr_kind_file *file)
@@ -98,9 +101,10 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
 static tsr_status describe(const tsr_tokenizer *t, json_t *into)
 {
     TSR_TRY(tsr_json_set(into, "media", json_string("record")));
-    TSR_TRY(tsr_json_set(into, "input",
-                         json_string("outlines of things in pixels of the picture, cut to the crop, or "
-                                     "4M's records of their codes")));
+    TSR_TRY(
+        tsr_json_set(into, "input",
+                     json_string("outlines of things in pixels of the picture, cut to the crop, or "
+                                 "4M's records of their codes")));
     return tsr_seq_describe(t, into);
 }
 
@@ -127,7 +131,8 @@ static tsr_status add_to_query(query *q, size_t number)
     return TSR_OK;
 }
 
-/* Codes and box of thing i from lists; the box there is ymin, xmin, ymax, xmax, and loses its fractions. */
+/* Codes and box of thing i from lists; the box there is ymin, xmin, ymax, xmax, and loses its
+ * fractions. */
 static tsr_status read_thing(const tsr_tokenizer *t, const json_t *entry, size_t i, thing *out)
 {
     double codes[N_CODES], box[4];
@@ -144,8 +149,8 @@ static tsr_status read_thing(const tsr_tokenizer *t, const json_t *entry, size_t
     }
     for (size_t k = 0; k < 4; k++) {
         if (!(box[order[k]] >= 0 && box[order[k]] <= SIDE))
-            TSR_FAIL(TSR_EFORMAT, "%s: bbox of instance %zu is not within 0..%d", t->space.modality, i + 1,
-                     SIDE);
+            TSR_FAIL(TSR_EFORMAT, "%s: bbox of instance %zu is not within 0..%d", t->space.modality,
+                     i + 1, SIDE);
         out->box[k] = (int32_t)box[order[k]];
     }
     return TSR_OK;
@@ -156,7 +161,8 @@ static tsr_status add_queries(const settings *o, tsr_rng *r, scene *s)
 {
     size_t n = o->grid ? GRID * GRID : (size_t)o->points;
     for (size_t i = 0; i < n; i++) {
-        tsr_point at = {(int32_t)(i % GRID + 1) * SIDE / (GRID + 1), (int32_t)(i / GRID + 1) * SIDE / (GRID + 1)};
+        tsr_point at = {(int32_t)(i % GRID + 1) * SIDE / (GRID + 1),
+                        (int32_t)(i / GRID + 1) * SIDE / (GRID + 1)};
         int again = 0;
         if (!o->grid) {
             at.x = (int32_t)tsr_rng_below(r, SIDE);
@@ -184,7 +190,8 @@ static tsr_status read_ready(const tsr_tokenizer *t, const json_t *entry, scene 
     const json_t *points = json_object_get(entry, "points");
     size_t n = json_array_size(json_object_get(entry, "token_ids"));
     if (n > MAX_THINGS || json_array_size(points) != n)
-        TSR_FAIL(TSR_EFORMAT, "%s: %zu outlines and %zu rows of token_ids; expected as many, at most %d",
+        TSR_FAIL(TSR_EFORMAT,
+                 "%s: %zu outlines and %zu rows of token_ids; expected as many, at most %d",
                  t->space.modality, json_array_size(points), n, MAX_THINGS);
     for (size_t i = 0; i < n; i++) {
         thing one;
@@ -247,7 +254,8 @@ static tsr_status find_crop(const tsr_tokenizer *t, const tsr_inputs *in, const 
     TSR_TRY(tsr_place_find(in, record, &place));
     if (!place.sized)
         TSR_FAIL(TSR_EFORMAT,
-                 "%s: outlines in pixels need the picture's size: give the picture, too, or \"width\" and "
+                 "%s: outlines in pixels need the picture's size: give the picture, too, or "
+                 "\"width\" and "
                  "\"height\" beside \"instances\"",
                  t->space.modality);
     *out = place.crop;
@@ -263,14 +271,16 @@ static tsr_status read_outlines(const tsr_tokenizer *t, tsr_tokenizer_work *w, c
     tsr_crop crop;
     if (!json_is_array(list))
         TSR_FAIL(TSR_EFORMAT,
-                 "%s: the record is neither a list nor has it \"instances\", \"token_ids\" or \"queries\"",
+                 "%s: the record is neither a list nor has it \"instances\", \"token_ids\" or "
+                 "\"queries\"",
                  t->space.modality);
     n = (double)n > set->most ? (size_t)set->most : n;
     if (n == 0)
         return TSR_OK;
     TSR_TRY(find_crop(t, in, record, &crop));
     for (size_t i = 0; i < n; i++) {
-        tsr_status st = add_outline(t, w, &crop, json_object_get(json_array_get(list, i), "points"), s);
+        tsr_status st =
+            add_outline(t, w, &crop, json_object_get(json_array_get(list, i), "points"), s);
         if (st != TSR_OK)
             return tsr_context(st, "%s: instance %zu", t->space.modality, i + 1);
     }
@@ -294,7 +304,8 @@ static tsr_status read_decoded(const tsr_tokenizer *t, const json_t *record, sce
         const json_t *at = json_object_get(json_array_get(list, i), "point");
         const json_t *there = json_object_get(json_array_get(list, i), "instances");
         double xy[2];
-        if (!tsr_json_numbers(at, xy, 2) || !(xy[0] >= 0 && xy[0] < 1000 && xy[1] >= 0 && xy[1] < 1000))
+        if (!tsr_json_numbers(at, xy, 2) ||
+            !(xy[0] >= 0 && xy[0] < 1000 && xy[1] >= 0 && xy[1] < 1000))
             TSR_FAIL(TSR_EFORMAT, "%s: query %zu has no point [x, y]", t->space.modality, i + 1);
         TSR_TRY(add_query(s, (tsr_point){(int32_t)xy[0], (int32_t)xy[1]}));
         for (size_t k = 0; k < json_array_size(there); k++) {
@@ -309,21 +320,22 @@ static tsr_status read_decoded(const tsr_tokenizer *t, const json_t *record, sce
 }
 
 /* 4M's record of this crop, or NULL when it is another kind of record. */
-static tsr_status find_ready(const tsr_tokenizer *t, const json_t *record, size_t crop, const json_t **out)
+static tsr_status find_ready(const tsr_tokenizer *t, const json_t *record, size_t crop,
+                             const json_t **out)
 {
     size_t n = json_array_size(record);
     *out = json_object_get(record, "token_ids") ? record : NULL;
     if (!json_object_get(json_array_get(record, 0), "token_ids"))
         return TSR_OK;
     if (crop >= n)
-        TSR_FAIL(TSR_EFORMAT, "%s: a record of %zu crops, and crop %zu is asked for", t->space.modality, n,
-                 crop);
+        TSR_FAIL(TSR_EFORMAT, "%s: a record of %zu crops, and crop %zu is asked for",
+                 t->space.modality, n, crop);
     *out = json_array_get(record, crop);
     return TSR_OK;
 }
 
-static tsr_status gather(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in, tsr_rng *r,
-                         scene *s)
+static tsr_status gather(const tsr_tokenizer *t, tsr_tokenizer_work *w, const tsr_inputs *in,
+                         tsr_rng *r, scene *s)
 {
     const settings *o = tsr_seq_of(t)->own;
     const tsr_media *m;
@@ -412,7 +424,8 @@ static tsr_status hear_thing(const tsr_words *w, size_t at, scene *s, size_t *nu
     return *good ? add_thing(s, &one) : TSR_OK;
 }
 
-/* Points, and the things after each; what is not complete is left out, as generated sequences need it. */
+/* Points, and the things after each; what is not complete is left out, as generated sequences need
+ * it. */
 static tsr_status hear(const tsr_words *w, scene *s)
 {
     int open = 0; /* a point came, and what follows belongs to it */
@@ -458,8 +471,8 @@ static tsr_status add_query_json(const query *q, json_t *record)
 
 static tsr_status as_record(const scene *s, tsr_media *out)
 {
-    json_t *record = json_pack("{s:i, s:i, s:[], s:[], s:[]}", "width", SIDE, "height", SIDE, "queries",
-                               "token_ids", "bbox");
+    json_t *record = json_pack("{s:i, s:i, s:[], s:[], s:[]}", "width", SIDE, "height", SIDE,
+                               "queries", "token_ids", "bbox");
     *out = (tsr_media){.kind = TSR_MEDIA_RECORD, .as.record = record};
     if (!record)
         TSR_FAIL(TSR_ENOMEM, "no memory for instances");

@@ -52,7 +52,8 @@ static tsr_status restore(const tsr_grid *g, const float *x, const uint8_t *vali
 }
 
 /* iou: pixels that both have, of those that either has; 1 when both are empty. */
-static tsr_status quality(const tsr_grid *g, const tsr_media *target, const tsr_media *got, json_t *into)
+static tsr_status quality(const tsr_grid *g, const tsr_media *target, const tsr_media *got,
+                          json_t *into)
 {
     const tsr_image *a = &target->as.image, *b = &got->as.image;
     size_t both = 0, either = 0;

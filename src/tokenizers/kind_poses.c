@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kind "poses": the people of a picture, 4M-21's "human_poses", as words, then [EOS]:
  *
- *   human v0=<xmin> v1=<ymin> v2=<xmax> v3=<ymax> pose <8 codes> global <9 values> camera <3 values>
- *   shape <10 values>, for each person; "none" for nobody
+ *   human v0=<xmin> v1=<ymin> v2=<xmax> v3=<ymax> pose <8 codes> global <9 values> camera <3
+ * values> shape <10 values>, for each person; "none" for nobody
  *
- * The record is what HMR 2.0 writes: bbox_xyxy [n][4] in pixels of the whole picture, pred_cam [n][3],
- * pred_smpl_params {global_orient [n] of 9 numbers, betas [n][10], body_pose [n] of 207}, and
- * pose_tokenized [n][8], or body_pose and the tokenizer "codes" that makes them. Mirroring is not applied,
- * as in 4M. Decoded boxes are pixels of a crop of 224 x 224.
- * Source   apple/ml-4m, human pose transform. */
+ * The record is what HMR 2.0 writes: bbox_xyxy [n][4] in pixels of the whole picture, pred_cam
+ * [n][3], pred_smpl_params {global_orient [n] of 9 numbers, betas [n][10], body_pose [n] of 207},
+ * and pose_tokenized [n][8], or body_pose and the tokenizer "codes" that makes them. Mirroring is
+ * not applied, as in 4M. Decoded boxes are pixels of a crop of 224 x 224. Source   apple/ml-4m,
+ * human pose transform. */
 #include "base/mem.h"
 #include "tokenizers/place.h"
 #include "tokenizers/seqwords.h"
@@ -80,8 +80,9 @@ static tsr_status init(tsr_tokenizer *t, const json_t *config, const char *origi
     TSR_TRY(tsr_seq_codes_open(t, config, origin, file, "human_poses", N_CODES));
     for (unsigned line = 0; line < TSR_TEXT_LINES; line++)
         TSR_TRY(tsr_text_value(tsr_seq_of(t)->text, line, 999, &id));
-    return tsr_seq_seal(t, json_pack("{s:b, s:s, s:f}", "clip", s->clip, "order",
-                                     s->order.shuffle ? "shuffle" : "fixed", "seed", s->order.seed));
+    return tsr_seq_seal(t,
+                        json_pack("{s:b, s:s, s:f}", "clip", s->clip, "order",
+                                  s->order.shuffle ? "shuffle" : "fixed", "seed", s->order.seed));
 }
 
 static tsr_status open_file(tsr_tokenizer *t, const tsr_kind_file *file)
@@ -97,9 +98,10 @@ static tsr_status create(tsr_tokenizer *t, const json_t *config, const char *ori
 static tsr_status describe(const tsr_tokenizer *t, json_t *into)
 {
     TSR_TRY(tsr_json_set(into, "media", json_string("record")));
-    TSR_TRY(tsr_json_set(into, "input",
-                         json_string("people as HMR 2.0 writes them, boxes in pixels of the picture, cut "
-                                     "to the crop and not mirrored")));
+    TSR_TRY(tsr_json_set(
+        into, "input",
+        json_string("people as HMR 2.0 writes them, boxes in pixels of the picture, cut "
+                    "to the crop and not mirrored")));
     return tsr_seq_describe(t, into);
 }
 
@@ -182,10 +184,11 @@ static tsr_status gather(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
                  t->space.modality, MAX_PEOPLE);
     TSR_TRY(tsr_place_find(in, record, &place));
     if (!place.sized && json_array_size(list) > 0)
-        TSR_FAIL(TSR_EFORMAT,
-                 "%s: boxes in pixels need the picture's size: give the picture, too, or \"width\" and "
-                 "\"height\" in the record",
-                 t->space.modality);
+        TSR_FAIL(
+            TSR_EFORMAT,
+            "%s: boxes in pixels need the picture's size: give the picture, too, or \"width\" and "
+            "\"height\" in the record",
+            t->space.modality);
     for (size_t i = 0; i < json_array_size(list); i++) {
         person p;
         TSR_TRY(read_person(t, w, record, i, &p));
@@ -358,13 +361,14 @@ static tsr_status add_person(const person *p, json_t *record, json_t *smpl)
     TSR_TRY(add_numbers(json_object_get(smpl, "betas"), p->shape, N_SHAPE));
     for (size_t k = 0; k < N_BODY; k++)
         body[k] = (double)p->body[k];
-    return p->has_body ? add_matrices(json_object_get(smpl, "body_pose"), body, N_BODY / 9) : TSR_OK;
+    return p->has_body ? add_matrices(json_object_get(smpl, "body_pose"), body, N_BODY / 9)
+                       : TSR_OK;
 }
 
 static tsr_status as_record(const people *all, tsr_media *out)
 {
-    json_t *record = json_pack("{s:i, s:i, s:[], s:[], s:[]}", "width", CROP_SIDE, "height", CROP_SIDE,
-                               "bbox_xyxy", "pose_tokenized", "pred_cam");
+    json_t *record = json_pack("{s:i, s:i, s:[], s:[], s:[]}", "width", CROP_SIDE, "height",
+                               CROP_SIDE, "bbox_xyxy", "pose_tokenized", "pred_cam");
     json_t *smpl = json_pack("{s:[], s:[]}", "global_orient", "betas");
     *out = (tsr_media){.kind = TSR_MEDIA_RECORD, .as.record = record};
     if (!record || !smpl) {

@@ -59,7 +59,8 @@ static void measure(tsr_outline *o)
 tsr_status tsr_outline_read(const json_t *v, tsr_outline *out)
 {
     tsr_outline o = {0};
-    for (int depth = nesting(v); depth > 2 && depth < MAX_NESTED && !(depth == 3 && is_opencv(v)); depth--)
+    for (int depth = nesting(v); depth > 2 && depth < MAX_NESTED && !(depth == 3 && is_opencv(v));
+         depth--)
         v = json_array_get(v, 0);
     size_t n = json_array_size(v);
     if (n > TSR_OUTLINE_MAX)

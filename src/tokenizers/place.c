@@ -25,7 +25,8 @@ tsr_status tsr_place_find(const tsr_inputs *in, const json_t *record, tsr_place 
     out->sized = out->height > 0 && out->width > 0;
     if (!out->sized)
         out->height = out->width = 1;
-    out->crop = (tsr_crop){0, 0, (int32_t)out->height, (int32_t)out->width, view ? view->crop.flip : 0};
+    out->crop =
+        (tsr_crop){0, 0, (int32_t)out->height, (int32_t)out->width, view ? view->crop.flip : 0};
     if (!out->sized || !in)
         return TSR_OK;
     return tsr_view_crop(view, (size_t)out->height, (size_t)out->width, &out->crop);

@@ -52,7 +52,8 @@ tsr_status tsr_words_split(const char *text, tsr_words *out)
 tsr_status tsr_seq_words(const tsr_tokenizer *t, const tsr_tokens *tokens, tsr_words *out)
 {
     char *text;
-    TSR_TRY(tsr_text_decode(tsr_seq_of(t)->text, tokens->ids, tsr_seq_length(t, tokens), &text, NULL));
+    TSR_TRY(
+        tsr_text_decode(tsr_seq_of(t)->text, tokens->ids, tsr_seq_length(t, tokens), &text, NULL));
     tsr_status st = tsr_words_split(text, out);
     tsr_free(text);
     return st;
@@ -136,12 +137,12 @@ tsr_status tsr_seq_codes_open(tsr_tokenizer *t, const json_t *config, const char
     char hash[TSR_DIGEST_CHARS];
     tsr_digest_text(space->tokenizer, hash);
     if (made_with && strcmp(made_with, hash) != 0)
-        TSR_FAIL(TSR_EMISMATCH, "%s was made with the tokenizer of codes %.40s, but %s is %s", origin,
-                 made_with, s->codes_path, hash);
+        TSR_FAIL(TSR_EMISMATCH, "%s was made with the tokenizer of codes %.40s, but %s is %s",
+                 origin, made_with, s->codes_path, hash);
     if (space->layout != TSR_LAYOUT_GRID || space->codebook_size > TSR_CODES_MAX ||
         (size_t)space->height * space->width * space->levels != count)
-        TSR_FAIL(TSR_EMISMATCH, "%s: %s does not make %zu codes below %d", origin, s->codes_path, count,
-                 TSR_CODES_MAX);
+        TSR_FAIL(TSR_EMISMATCH, "%s: %s does not make %zu codes below %d", origin, s->codes_path,
+                 count, TSR_CODES_MAX);
     return TSR_OK;
 }
 

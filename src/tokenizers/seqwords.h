@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the sequence kinds that are written as words (poses, instances) share: words to tokens and back,
- * numbers of nested JSON lists, codes that another tokenizer makes. Private to tokenizers. */
+ * What the sequence kinds that are written as words (poses, instances) share: words to tokens and
+ * back, numbers of nested JSON lists, codes that another tokenizer makes. Private to tokenizers. */
 #ifndef TSR_TOKENIZERS_SEQWORDS_H
 #define TSR_TOKENIZERS_SEQWORDS_H
 
@@ -53,7 +53,8 @@ int tsr_words_codes(const tsr_words *w, size_t at, size_t n, unsigned *codes);
 
 /* A tokenizer that makes the codes where a record has none. Setting "codes", its file (relative: as
  * "text"); absent: NULL. The dispatcher's seal, write and destroy know of it.
- * Errors   TSR_EMISMATCH when it does not make `count` codes below TSR_CODES_MAX; those of opening. */
+ * Errors   TSR_EMISMATCH when it does not make `count` codes below TSR_CODES_MAX; those of opening.
+ */
 TSR_USE tsr_status tsr_seq_codes_open(tsr_tokenizer *t, const json_t *config, const char *origin,
                                       const char *file, const char *hint, size_t count);
 
@@ -61,7 +62,8 @@ TSR_USE tsr_status tsr_seq_codes_open(tsr_tokenizer *t, const json_t *config, co
 TSR_USE tsr_status tsr_seq_codes_work(const tsr_tokenizer *t, tsr_tokenizer_work *w);
 void tsr_seq_codes_end(tsr_tokenizer_work *w);
 
-/* The codes of one thing. TSR_EFORMAT when there is no tokenizer to make them: `what` is missing. */
+/* The codes of one thing. TSR_EFORMAT when there is no tokenizer to make them: `what` is missing.
+ */
 TSR_USE tsr_status tsr_seq_codes_make(const tsr_tokenizer *t, tsr_tokenizer_work *w,
                                       const tsr_inputs *in, const char *what, unsigned *codes);
 
@@ -77,8 +79,10 @@ typedef struct tsr_seq_order {
 } tsr_seq_order;
 TSR_USE tsr_status tsr_seq_order_read(const json_t *config, const char *origin, tsr_seq_order *out);
 
-/* Random numbers for a record and its crop: they depend on what the record says, not on its place. */
-TSR_USE tsr_status tsr_seq_stream(const tsr_seq_order *o, const json_t *record, size_t crop, tsr_rng *out);
+/* Random numbers for a record and its crop: they depend on what the record says, not on its place.
+ */
+TSR_USE tsr_status tsr_seq_stream(const tsr_seq_order *o, const json_t *record, size_t crop,
+                                  tsr_rng *out);
 
 /* 0..n-1 in order, or shuffled. */
 void tsr_seq_permute(const tsr_seq_order *o, tsr_rng *r, size_t *places, size_t n);

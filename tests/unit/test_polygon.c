@@ -71,7 +71,8 @@ static void outlines_agree_with_opencv(void **state)
         print_error("outline %zu differs\n", i);
         wrong++;
     }
-    print_message("outlines filled and tested as OpenCV does: %zu of %d\n", OUTLINES - wrong, OUTLINES);
+    print_message("outlines filled and tested as OpenCV does: %zu of %d\n", OUTLINES - wrong,
+                  OUTLINES);
     assert_int_equal(wrong, 0);
     tsr_free(path);
     tsr_free(data);
@@ -82,7 +83,8 @@ static void outlines_are_cut_as_published(void **state)
 {
     (void)state;
     static const tsr_point p[4] = {{50, 40}, {200, 60}, {180, 220}, {30, 150}};
-    static const tsr_point want[7] = {{0, 21}, {140, 40}, {126, 150}, {120, 150}, {12, 150}, {0, 144}, {0, 130}};
+    static const tsr_point want[7] = {{0, 21},   {140, 40}, {126, 150}, {120, 150},
+                                      {12, 150}, {0, 144},  {0, 130}};
     const tsr_crop crop = {20, 60, 150, 150, 0};
     tsr_point *got;
     size_t n;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Preprocessing of the published 4M tokenizers, from a file's values to what is encoded, against values of
- * the reference: tests/data/tokenizers/preprocessing.json. */
+ * Preprocessing of the published 4M tokenizers, from a file's values to what is encoded, against
+ * values of the reference: tests/data/tokenizers/preprocessing.json. */
 #include "testing.h"
 
 #include "base/file.h"
@@ -32,11 +32,12 @@ static int set_up(void **state)
     spec.classes = classes;
     spec.n_classes = 4;
     spec.vocabulary = 4300;
-    int failed = tsr_format(&path, "%s/tests/data/tokenizers/preprocessing.json", source_folder()) ||
-                 tsr_json_read(path, 1 << 20, &golden) ||
-                 tsr_text_train(texts, bytes, 1, &spec, NULL, &text) ||
-                 tsr_format(&text_path, "%s/test_preprocess_text.json", build_folder()) ||
-                 tsr_text_write(text, text_path);
+    int failed =
+        tsr_format(&path, "%s/tests/data/tokenizers/preprocessing.json", source_folder()) ||
+        tsr_json_read(path, 1 << 20, &golden) ||
+        tsr_text_train(texts, bytes, 1, &spec, NULL, &text) ||
+        tsr_format(&text_path, "%s/test_preprocess_text.json", build_folder()) ||
+        tsr_text_write(text, text_path);
     tsr_free(path);
     return failed;
 }
@@ -122,10 +123,10 @@ static void metadata_bins_have_the_published_edges(void **state)
         const char *name;
         double low, high;
         int bins;
-    } ranged[] = {{"colorfulness", 0, 150, 50},        {"brightness", 0, 255, 50},
-                  {"contrast", 0, 127, 50},            {"saturation", 0, 255, 50},
-                  {"entropy", 0, 10, 50},              {"walkability", 0, 1, 50},
-                  {"objectness", 0, 1, 50},            {"geometric_complexity", 0, 0.75, 50},
+    } ranged[] = {{"colorfulness", 0, 150, 50},    {"brightness", 0, 255, 50},
+                  {"contrast", 0, 127, 50},        {"saturation", 0, 255, 50},
+                  {"entropy", 0, 10, 50},          {"walkability", 0, 1, 50},
+                  {"objectness", 0, 1, 50},        {"geometric_complexity", 0, 0.75, 50},
                   {"occlusion_score", 0, 0.25, 50}};
     static const int ids[] = {9, 10, 11, 12, 13, 14, 15, 17, 18};
     static const struct {
@@ -133,20 +134,19 @@ static void metadata_bins_have_the_published_edges(void **state)
         int id;
         double v;
         int bin;
-    } others[] = {
-        {"original_width", 0, 0, 0},          {"original_width", 0, 31, 0},
-        {"original_width", 0, 32, 1},         {"original_width", 0, 31999, 999},
-        {"original_width", 0, 32000, 999},    {"original_width", 0, 1e6, 999},
-        {"original_height", 1, 683, 21},      {"caption_n_chars", 2, 999, 999},
-        {"caption_n_chars", 2, 1000, 999},    {"caption_n_words", 3, 0, 0},
-        {"caption_n_sentences", 4, -3, 0},    {"n_humans", 5, 3, 3},
-        {"n_sam_instances", 6, 1500, 999},    {"n_coco_instances", 7, 3, 3},
-        {"coco_instance_diversity", 8, 2, 2}, {"semantic_diversity", 16, 998, 998},
-        {"watermark_score", 19, 0, 0},        {"watermark_score", 19, 0.4999, 0},
-        {"watermark_score", 19, 0.5, 1},      {"watermark_score", 19, 1, 1},
-        {"aesthetic_score", 20, -1, 0},       {"aesthetic_score", 20, 4.4999, 0},
-        {"aesthetic_score", 20, 4.5, 1},      {"aesthetic_score", 20, 5.4999, 1},
-        {"aesthetic_score", 20, 5.5, 2},      {"aesthetic_score", 20, 99, 2}};
+    } others[] = {{"original_width", 0, 0, 0},          {"original_width", 0, 31, 0},
+                  {"original_width", 0, 32, 1},         {"original_width", 0, 31999, 999},
+                  {"original_width", 0, 32000, 999},    {"original_width", 0, 1e6, 999},
+                  {"original_height", 1, 683, 21},      {"caption_n_chars", 2, 999, 999},
+                  {"caption_n_chars", 2, 1000, 999},    {"caption_n_words", 3, 0, 0},
+                  {"caption_n_sentences", 4, -3, 0},    {"n_humans", 5, 3, 3},
+                  {"n_sam_instances", 6, 1500, 999},    {"n_coco_instances", 7, 3, 3},
+                  {"coco_instance_diversity", 8, 2, 2}, {"semantic_diversity", 16, 998, 998},
+                  {"watermark_score", 19, 0, 0},        {"watermark_score", 19, 0.4999, 0},
+                  {"watermark_score", 19, 0.5, 1},      {"watermark_score", 19, 1, 1},
+                  {"aesthetic_score", 20, -1, 0},       {"aesthetic_score", 20, 4.4999, 0},
+                  {"aesthetic_score", 20, 4.5, 1},      {"aesthetic_score", 20, 5.4999, 1},
+                  {"aesthetic_score", 20, 5.5, 2},      {"aesthetic_score", 20, 99, 2}};
     tsr_tokenizer *t = sequence("\"kind\":\"metadata\"");
     size_t checked = 0;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++, checked++) {
@@ -163,7 +163,9 @@ static void metadata_bins_have_the_published_edges(void **state)
         double span = ranged[i].high - ranged[i].low;
         for (int k = -2; k <= 2 * ranged[i].bins; k++, checked++) {
             double v = ranged[i].low + span * k / (2.0 * (ranged[i].bins - 1));
-            double clipped = v < ranged[i].low ? ranged[i].low : v > ranged[i].high ? ranged[i].high : v;
+            double clipped = v < ranged[i].low    ? ranged[i].low
+                             : v > ranged[i].high ? ranged[i].high
+                                                  : v;
             int bin = (int)((clipped - ranged[i].low) / span * (ranged[i].bins - 1));
             json_t *record = json_pack("{s:f}", ranged[i].name, v);
             char *want;
@@ -184,7 +186,8 @@ static void boxes_are_the_published_string(void **state)
 {
     (void)state;
     tsr_tokenizer *t = sequence("\"kind\":\"boxes\"");
-    const tsr_view plain = {{0, 80, 480, 480, 0}, 480, 640}, flipped = {{0, 80, 480, 480, 1}, 480, 640};
+    const tsr_view plain = {{0, 80, 480, 480, 0}, 480, 640},
+                   flipped = {{0, 80, 480, 480, 1}, 480, 640};
     json_t *record = json_pack("{s:O}", "instances", value("det flip=0", "instances"));
     assert_text(t, record, &plain, value("det flip=0", "out"));
     assert_text(t, record, &flipped, value("det flip=1", "out"));
@@ -193,7 +196,8 @@ static void boxes_are_the_published_string(void **state)
     tsr_tokenizer_destroy(t);
 }
 
-/* The reference draws the order of the four groups anew each time; its string has them in another. */
+/* The reference draws the order of the four groups anew each time; its string has them in another.
+ */
 static void poses_are_the_published_string(void **state)
 {
     (void)state;
@@ -246,7 +250,8 @@ static void poses_go_both_ways(void **state)
 {
     (void)state;
     tsr_tokenizer *t = sequence("\"kind\":\"poses\"");
-    const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640}, far_off = {{0, 320, 40, 40, 0}, 480, 640};
+    const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640},
+                   far_off = {{0, 320, 40, 40, 0}, 480, 640};
     assert_heard(t, PERSON);
     assert_heard(t, PERSON " " PERSON);
     assert_heard(t, "none");
@@ -261,8 +266,9 @@ static void poses_go_both_ways(void **state)
     /* what is not complete is left out */
     tsr_tokens ids = {0};
     tsr_media m = {0};
-    static const char broken[] = "human v0=1 v1=2 v2=3 pose v0=1 " PERSON " human v0=1 v1=2 v2=3 v3=4 pose "
-                                 "v0=1 v0=600";
+    static const char broken[] =
+        "human v0=1 v1=2 v2=3 pose v0=1 " PERSON " human v0=1 v1=2 v2=3 v3=4 pose "
+        "v0=1 v0=600";
     assert_ok(tsr_text_encode(text, broken, sizeof broken - 1, &ids));
     assert_ok(tsr_tokenizer_decode(t, NULL, &ids, &m));
     assert_int_equal(json_array_size(json_object_get(m.as.record, "bbox_xyxy")), 1);
@@ -277,11 +283,13 @@ static void poses_beyond_their_range(void **state)
     (void)state;
     const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640};
     json_t *record = json_deep_copy(value("human_pose", "in"));
-    json_t *betas = json_array_get(json_object_get(json_object_get(record, "pred_smpl_params"), "betas"), 0);
+    json_t *betas =
+        json_array_get(json_object_get(json_object_get(record, "pred_smpl_params"), "betas"), 0);
     json_array_set_new(betas, 0, json_real(3.5));
     json_array_set_new(betas, 1, json_real(-3.5));
     for (int clip = 0; clip < 2; clip++) {
-        tsr_tokenizer *t = sequence(clip ? "\"kind\":\"poses\"" : "\"kind\":\"poses\",\"clip\":false");
+        tsr_tokenizer *t =
+            sequence(clip ? "\"kind\":\"poses\"" : "\"kind\":\"poses\",\"clip\":false");
         char *got = encode_text(t, record, &view);
         assert_true((strstr(got, "shape v0=999 v0=0 v0=333") != NULL) == clip);
         tsr_free(got);
@@ -317,7 +325,8 @@ static void poses_in_drawn_order(void **state)
 static void wrong_poses_are_refused(void **state)
 {
     (void)state;
-    static const char *const gone[] = {"bbox_xyxy", "pred_cam", "pose_tokenized", "pred_smpl_params"};
+    static const char *const gone[] = {"bbox_xyxy", "pred_cam", "pose_tokenized",
+                                       "pred_smpl_params"};
     const tsr_view view = {{0, 0, 480, 480, 0}, 480, 640};
     tsr_tokenizer *t = sequence("\"kind\":\"poses\"");
     tsr_tokenizer_work *w;
@@ -406,12 +415,12 @@ static void outlines_become_the_published_masks(void **state)
 static void outlines_are_read_as_they_are_nested(void **state)
 {
     (void)state;
-    static const char *const good[] = {"[[1,2],[3,4],[5,6]]", "[[[1,2]],[[3,4]],[[5,6]]]",
-                                       "[[[1,2],[3,4],[5,6]]]", "[[[[1,2]],[[3,4]],[[5,6]]],[[[7,8]]]]",
-                                       "[[1.9,2.1],[3,4.7],[5,6]]"};
-    static const char *const wrong[] = {"[]", "{}", "[[]]", "[[1,2],[3]]", "[[1,2],[3,\"4\"]]",
-                                        "[[1,2],[3,1e9]]", "[1,2]", "[[1,2],3]", "7", "[[[[[[[1,2]]]]]]]",
-                                        "[[1,2,3]]"};
+    static const char *const good[] = {
+        "[[1,2],[3,4],[5,6]]", "[[[1,2]],[[3,4]],[[5,6]]]", "[[[1,2],[3,4],[5,6]]]",
+        "[[[[1,2]],[[3,4]],[[5,6]]],[[[7,8]]]]", "[[1.9,2.1],[3,4.7],[5,6]]"};
+    static const char *const wrong[] = {
+        "[]",    "{}",        "[[]]", "[[1,2],[3]]",       "[[1,2],[3,\"4\"]]", "[[1,2],[3,1e9]]",
+        "[1,2]", "[[1,2],3]", "7",    "[[[[[[[1,2]]]]]]]", "[[1,2,3]]"};
     tsr_outline o;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         json_t *v = parse(good[i]);
@@ -436,15 +445,18 @@ static void instances_go_both_ways(void **state)
 {
     (void)state;
     /* two squares that meet on column 112; the grid's points are at multiples of 28 */
-    json_t *record = parse("[{\"points\":[[[0,0],[112,0],[112,60],[0,60]],[[112,0],[200,0],[200,60],[112,60]]],"
-                           "\"token_ids\":[[" CODES "],[" CODES "]],"
-                           "\"bbox\":[[0.9,0,60.7,112],[0,112,60,200]]},"
-                           "{\"points\":[],\"token_ids\":[],\"bbox\":[]}]");
+    json_t *record =
+        parse("[{\"points\":[[[0,0],[112,0],[112,60],[0,60]],[[112,0],[200,0],[200,60],[112,60]]],"
+              "\"token_ids\":[[" CODES "],[" CODES "]],"
+              "\"bbox\":[[0.9,0,60.7,112],[0,112,60,200]]},"
+              "{\"points\":[],\"token_ids\":[],\"bbox\":[]}]");
     tsr_tokenizer *t = sequence("\"kind\":\"instances\",\"queries\":\"grid\"");
     char *got = encode_text(t, record, NULL);
-    static const char first[] = "point v0=28 v1=28 polygon v0=0 v1=0 v2=112 v3=60 " SAID " point v0=28 v1=56 ";
-    static const char both[] = " point v0=28 v1=112 polygon v0=0 v1=0 v2=112 v3=60 " SAID
-                               " polygon v0=112 v1=0 v2=200 v3=60 " SAID " point v0=28 v1=140 polygon v0=112";
+    static const char first[] =
+        "point v0=28 v1=28 polygon v0=0 v1=0 v2=112 v3=60 " SAID " point v0=28 v1=56 ";
+    static const char both[] =
+        " point v0=28 v1=112 polygon v0=0 v1=0 v2=112 v3=60 " SAID
+        " polygon v0=112 v1=0 v2=200 v3=60 " SAID " point v0=28 v1=140 polygon v0=112";
     assert_memory_equal(got, first, sizeof first - 1);
     assert_non_null(strstr(got, both));
     assert_non_null(strstr(got, " point v0=84 v1=28 none point v0=84 v1=56 none "));
@@ -521,18 +533,21 @@ static void outlines_get_codes_from_masks(void **state)
     tsr_media mask = {.kind = TSR_MEDIA_IMAGE};
     const tsr_inputs in = {.media = {&mask}, .count = 1};
     int kept;
-    json_t *config = parse("{\"kind\":\"mask\",\"modality\":\"sam_mask\",\"image_size\":64,"
-                           "\"model\":{\"enc_dim\":32,\"enc_depth\":1,\"enc_heads\":2,\"dec_dim\":32,"
-                           "\"dec_depth\":1,\"dec_heads\":2,\"patch_size\":16,\"codebook_size\":1024,"
-                           "\"latent_dim\":8}}");
+    json_t *config =
+        parse("{\"kind\":\"mask\",\"modality\":\"sam_mask\",\"image_size\":64,"
+              "\"model\":{\"enc_dim\":32,\"enc_depth\":1,\"enc_heads\":2,\"dec_dim\":32,"
+              "\"dec_depth\":1,\"dec_heads\":2,\"patch_size\":16,\"codebook_size\":1024,"
+              "\"latent_dim\":8}}");
     assert_ok(tsr_trainable_create(config, "test", 7, &masks));
     json_decref(config);
     assert_ok(tsr_format(&path, "%s/test_preprocess_masks.safetensors", build_folder()));
     assert_ok(tsr_tokenizer_write(masks, path));
-    assert_ok(tsr_format(&members, "\"kind\":\"instances\",\"queries\":\"grid\",\"codes\":\"%s\"", path));
+    assert_ok(
+        tsr_format(&members, "\"kind\":\"instances\",\"queries\":\"grid\",\"codes\":\"%s\"", path));
     t = sequence(members);
-    json_t *record = json_pack("[{s:O}, {s:[[ii][ii][ii]]}]", "points", value("sam_instance", "polygon_xy"),
-                               "points", 1, 1, 9, 1, 9, 9); /* the second is not in the crop */
+    json_t *record =
+        json_pack("[{s:O}, {s:[[ii][ii][ii]]}]", "points", value("sam_instance", "polygon_xy"),
+                  "points", 1, 1, 9, 1, 9, 9); /* the second is not in the crop */
     got = encode_text(t, record, &view);
     assert_ok(tsr_outline_read(value("sam_instance", "polygon_xy"), &o));
     assert_ok(tsr_outline_place(&o, &crop, 224, 0.0005, &kept));
@@ -540,7 +555,8 @@ static void outlines_get_codes_from_masks(void **state)
     assert_ok(tsr_tokenizer_work_create(masks, &w));
     assert_ok(tsr_tokenizer_encode(masks, w, &in, &ids));
     for (size_t i = 0, n = strlen(words); i < 16; i++)
-        n += (size_t)snprintf(words + n, sizeof words - n, " v%d=%u", ids.ids[i] >= 512, ids.ids[i] % 512);
+        n += (size_t)snprintf(words + n, sizeof words - n, " v%d=%u", ids.ids[i] >= 512,
+                              ids.ids[i] % 512);
     assert_non_null(strstr(got, words));
     tsr_free(got);
     tsr_tokenizer_work_destroy(w);
@@ -600,10 +616,11 @@ static void poses_get_codes_from_joints(void **state)
     tsr_tokenizer *joints, *t;
     tsr_tokenizer_work *w;
     tsr_tokens ids = {0};
-    json_t *config = parse("{\"kind\":\"vector\",\"modality\":\"human_poses\",\"values\":207,\"model\":{"
-                           "\"enc_type\":\"BottleneckMLP/B_1-Wi_32\",\"dec_type\":"
-                           "\"BottleneckMLP/B_1-Wi_32\",\"latent_dim\":16,\"num_codebooks\":8,"
-                           "\"codebook_size\":1024}}");
+    json_t *config =
+        parse("{\"kind\":\"vector\",\"modality\":\"human_poses\",\"values\":207,\"model\":{"
+              "\"enc_type\":\"BottleneckMLP/B_1-Wi_32\",\"dec_type\":"
+              "\"BottleneckMLP/B_1-Wi_32\",\"latent_dim\":16,\"num_codebooks\":8,"
+              "\"codebook_size\":1024}}");
     assert_ok(tsr_trainable_create(config, "test", 7, &joints));
     json_decref(config);
     assert_ok(tsr_format(&path, "%s/test_preprocess_joints.safetensors", build_folder()));
@@ -619,7 +636,8 @@ static void poses_get_codes_from_joints(void **state)
     tsr_tokenizer_work_destroy(w);
     assert_int_equal(ids.count, 8);
     for (size_t i = 0, n = 4; i < 8; i++)
-        n += (size_t)snprintf(words + n, sizeof words - n, " v%d=%u", ids.ids[i] >= 512, ids.ids[i] % 512);
+        n += (size_t)snprintf(words + n, sizeof words - n, " v%d=%u", ids.ids[i] >= 512,
+                              ids.ids[i] % 512);
     got = encode_text(t, record, &view);
     assert_non_null(strstr(got, words));
     tsr_free(got);
@@ -671,7 +689,8 @@ static tsr_tokenizer *grid(const char *members)
 }
 
 /* The planes a network reads; fails like tsr_trainable_prepare. */
-static tsr_status prepare(const tsr_tokenizer *t, const tsr_image *im, const tsr_view *view, float *x)
+static tsr_status prepare(const tsr_tokenizer *t, const tsr_image *im, const tsr_view *view,
+                          float *x)
 {
     const tsr_media m = {.kind = TSR_MEDIA_IMAGE, .as.image = *im};
     const tsr_inputs in = {.media = {&m}, .count = 1, .view = view};
@@ -699,14 +718,15 @@ static void depth_is_standardised_as_published(void **state)
         sum += x[i];
     double off = fabs(sum - json_number_value(value("depth", "out_sum")));
     print_message("depth: largest difference %.2g, of the sum %.2g\n", worst, off);
-    /* The reference's mean is a float32 sum in the order of its vector registers: one unit of the last
-     * place of 2.1. */
+    /* The reference's mean is a float32 sum in the order of its vector registers: one unit of the
+     * last place of 2.1. */
     assert_true(worst < 3e-7 && off < 2e-5);
     tsr_image_clear(&im);
     tsr_tokenizer_destroy(t);
 }
 
-/* 16-bit steps, enlarged: Pillow 9 keeps the overshoot, 11 stores it in two bytes, 10.3 has none. */
+/* 16-bit steps, enlarged: Pillow 9 keeps the overshoot, 11 stores it in two bytes, 10.3 has none.
+ */
 static void depth_follows_the_chosen_pillow(void **state)
 {
     (void)state;
@@ -827,8 +847,8 @@ static void alpha_is_dropped_as_published(void **state)
 }
 
 /* The planes of an array; fails like tsr_trainable_prepare. */
-static tsr_status prepare_array(const tsr_tokenizer *t, float *data, const size_t *shape, size_t dims,
-                                size_t crop, float *x)
+static tsr_status prepare_array(const tsr_tokenizer *t, float *data, const size_t *shape,
+                                size_t dims, size_t crop, float *x)
 {
     tsr_media m = {.kind = TSR_MEDIA_VECTOR, .as.vector = {.data = data, .count = 1, .dims = dims}};
     const tsr_inputs in = {.media = {&m}, .count = 1, .crop = crop};
@@ -852,15 +872,17 @@ static void features_come_in_any_order(void **state)
     static const struct {
         size_t dims, shape[5];
         int by_place;
-    } good[] = {{3, {C, H, W}, 0},       {4, {1, C, H, W}, 0}, {2, {C, PLACES}, 0},
-                {3, {H, W, C}, 1},       {2, {PLACES, C}, 1},  {4, {1, PLACES, 1, C}, 1},
+    } good[] = {{3, {C, H, W}, 0},       {4, {1, C, H, W}, 0},  {2, {C, PLACES}, 0},
+                {3, {H, W, C}, 1},       {2, {PLACES, C}, 1},   {4, {1, PLACES, 1, C}, 1},
                 {5, {1, 1, C, H, W}, 0}, {3, {1, C, PLACES}, 0}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        assert_ok(prepare_array(t, good[i].by_place ? places : planes, good[i].shape, good[i].dims, 0, x));
+        assert_ok(prepare_array(t, good[i].by_place ? places : planes, good[i].shape, good[i].dims,
+                                0, x));
         assert_memory_equal(x, planes, sizeof x);
         assert_fails(TSR_EFORMAT, prepare_array(t, planes, good[i].shape, good[i].dims, 1, x));
     }
-    static const size_t crops[4] = {2, C, H, W}, wrong[][3] = {{C, W, H}, {C, H, W + 1}, {W, H, C}, {H, C, W}};
+    static const size_t crops[4] = {2, C, H, W},
+                        wrong[][3] = {{C, W, H}, {C, H, W + 1}, {W, H, C}, {H, C, W}};
     assert_ok(prepare_array(t, planes, crops, 4, 1, x));
     assert_memory_equal(x, planes + ALL, sizeof x);
     assert_fails(TSR_EFORMAT, prepare_array(t, planes, crops, 4, 2, x));
@@ -902,7 +924,8 @@ static void masks_have_two_values(void **state)
 static void pictures_are_resized_as_published(void **state)
 {
     (void)state;
-    static const tsr_filter filters[] = {TSR_FILTER_BICUBIC, TSR_FILTER_BILINEAR, TSR_FILTER_NEAREST};
+    static const tsr_filter filters[] = {TSR_FILTER_BICUBIC, TSR_FILTER_BILINEAR,
+                                         TSR_FILTER_NEAREST};
     static const size_t sides[] = {8, 20};
     tsr_image im, out;
     int32_t wide[13 * 17], small[64];
@@ -919,7 +942,8 @@ static void pictures_are_resized_as_published(void **state)
             snprintf(key, sizeof key, "%s_%zu", tsr_filter_name(filters[f]), sides[s]);
             const json_t *want = value("pil_resize", key);
             assert_int_equal(json_array_size(want), sides[s] * sides[s]);
-            assert_ok(tsr_image_resize(&im, sides[s], sides[s], filters[f], TSR_RESIZE16_I32, &out));
+            assert_ok(
+                tsr_image_resize(&im, sides[s], sides[s], filters[f], TSR_RESIZE16_I32, &out));
             for (size_t i = 0; i < sides[s] * sides[s]; i++)
                 assert_int_equal(((uint8_t *)out.data)[i],
                                  json_integer_value(json_array_get(want, i)));
