@@ -37,8 +37,8 @@ static const tsr_option options[] = {
      "take conditions from the sample of the corpus with this key or number; repeat for more"},
     {"corpus", 0, TSR_OPT_STRING, offsetof(settings, corpus), NULL, 0, 0, "FOLDER",
      "corpus of the samples; its tokenizers are used, too"},
-    {"tokenizers", 0, TSR_OPT_LIST, offsetof(settings, tokenizers), NULL, 0, 0, "PATH",
-     "tokenizer file, or folder of them; repeat for more"},
+    {"tokenizers", 0, TSR_OPT_LIST, offsetof(settings, tokenizers), NULL, 0, 0, "[MODALITY=]PATH",
+     "tokenizer file, or folder of them, or the file of one modality; repeat for more"},
     {"super-resolution", 0, TSR_OPT_STRING, offsetof(settings, super), NULL, 0, 0, "MODEL",
      "generate the same larger, with a second model that sees what was given and generated"},
     {"set", 's', TSR_OPT_LIST, offsetof(settings, set), NULL, 0, 0, "[MODALITY.]KEY=VALUE,...",
@@ -217,7 +217,9 @@ const tsr_command tsr_cmd_generate = {
         "\n"
         "Tokenizers are found by the digests the model names: in --tokenizers, in the folder "
         "tokenizers of the corpus, of the model's folder, of its parent, and of a folder corpus "
-        "there. What no tokenizer decodes is kept as tokens.\n"
+        "there. Published models name none: files are taken that make tokens of that grid and "
+        "codebook and, if there are several, whose name says what they are for "
+        "(depth_8k_224-448). What no tokenizer decodes is kept as tokens.\n"
         "\n"
         "A result depends on model, conditions, settings, seed, sample and variant, and on "
         "nothing else. The exit code is 4 when some results could not be decoded.",

@@ -5,6 +5,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 static void clear_tool(tsr_tool *t)
@@ -78,6 +80,96 @@ tsr_status tsr_toolbox_add_for(tsr_toolbox *b, const char *path, const tsr_manif
         if (!tsr_toolbox_find(b, &m->modalities[i].space))
             st = tsr_toolbox_add(b, path, m->modalities[i].space.modality);
     return st == TSR_ENOMEM || st == TSR_ENOENT ? st : TSR_OK;
+}
+
+/* --- files that do not say what they are ------------------------------------------------------ */
+
+/* How many words of a modality's name ("dinov2_global") the last two parts of a path have, small and
+ * capital letters alike; features of places and of whole pictures are told apart by "global". */
+static int words_in_common(const char *path, const char *modality)
+{
+    char name[512], word[64];
+    const char *slash = strrchr(path, '/'), *from = path;
+    int common = 0;
+    for (const char *s = path; slash && s < slash; s++)
+        from = *s == '/' ? s + 1 : from;
+    snprintf(name, sizeof name, "%s", from);
+    for (char *s = name; *s; s++)
+        *s = (char)tolower((unsigned char)*s);
+    for (const char *s = modality; *s && *s != '@';) {
+        size_t n = strcspn(s, "_@");
+        snprintf(word, sizeof word, "%.*s", (int)n, s);
+        common += n > 0 && strstr(name, word) != NULL;
+        s += n + (s[n] == '_');
+    }
+    return (strstr(name, "global") != NULL) == (strstr(modality, "global") != NULL) ? common : -1;
+}
+
+/* 1 when the file, opened for the modality, is that and makes such tokens. From its header. */
+static int is_for(const char *path, const char *modality, const tsr_token_space *want)
+{
+    tsr_tokenizer *t;
+    if (tsr_tokenizer_look(path, modality, &t) != TSR_OK)
+        return 0;
+    const tsr_token_space *s = tsr_tokenizer_space(t);
+    int is = strcmp(s->modality, modality) == 0 && s->codebook_size == want->codebook_size &&
+             s->height == want->height && s->width == want->width;
+    tsr_tokenizer_destroy(t);
+    return is;
+}
+
+typedef struct candidates {
+    char *best, *other; /* paths; other: fits as well as the best */
+    int common;
+} candidates;
+
+static tsr_status consider(candidates *c, const char *path, const char *modality,
+                           const tsr_token_space *want)
+{
+    int common = words_in_common(path, modality);
+    if ((c->best && common < c->common) || !is_for(path, modality, want))
+        return TSR_OK;
+    tsr_free(c->other);
+    c->other = c->best && common == c->common ? c->best : NULL;
+    if (c->best && !c->other)
+        tsr_free(c->best);
+    c->common = common;
+    c->best = NULL;
+    return tsr_strdup(&c->best, path);
+}
+
+tsr_status tsr_toolbox_add_published(tsr_toolbox *b, const char *path, const char *modality,
+                                     const tsr_token_space *want, const char *option, int *found)
+{
+    tsr_names names = {0};
+    candidates c = {0};
+    tsr_status st = TSR_OK;
+    if (!tsr_is_folder(path))
+        TSR_GO(consider(&c, path, modality, want));
+    else
+        TSR_GO(tsr_walk_folder(path, 1, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        char *full;
+        if (!looks_like_tokenizer(names.names[i]))
+            continue;
+        TSR_GO(tsr_path_join(&full, path, names.names[i]));
+        st = consider(&c, full, modality, want);
+        tsr_free(full);
+        TSR_GO(st);
+    }
+    if (c.other)
+        TSR_GOFAIL(TSR_EMISMATCH,
+                   "%s and %s may both be the tokenizer of %s, and their names do not tell; say which "
+                   "with %s",
+                   c.other, c.best, want->modality, option);
+    *found = c.best != NULL;
+    if (c.best)
+        TSR_GO(add_file(b, c.best, modality));
+out:
+    tsr_free(c.best);
+    tsr_free(c.other);
+    tsr_names_clear(&names);
+    return st;
 }
 
 /* One published file makes grids of several sizes: each is a tool of its own. */

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The space of a modality's tokens, as tokenizers and previews want it. */
 static void space_of(const tsr_mod *mod, tsr_token_space *s)
@@ -81,16 +82,62 @@ static size_t missing(const tsr_gen_work *w)
     return n;
 }
 
+/* Add what of a file or folder is for modality m and does not say so. */
+static tsr_status add_for(tsr_gen_work *w, const char *path, size_t m)
+{
+    const tsr_mod *mod = &w->mods->items[m];
+    char option[TSR_NAME_CHARS + 32];
+    int found = 0;
+    if (is_known(mod->tokenizer))
+        return tsr_toolbox_add(&w->tools, path, plain_name(mod));
+    snprintf(option, sizeof option, "--tokenizers %s=FILE", mod->name);
+    tsr_status st = tsr_toolbox_add_published(&w->tools, path, plain_name(mod), &w->spaces[m], option,
+                                              &found);
+    return st != TSR_OK || found ? st : TSR_ENOENT;
+}
+
 /* Add a file or folder; files that do not say what they are (published ones) are tried for every
- * modality that is still missing. Errors: those of a file that was named. */
+ * modality that is still missing. Errors: TSR_EMISMATCH for two that fit alike. */
 static tsr_status add(tsr_gen_work *w, const char *path)
 {
     tsr_status st = tsr_toolbox_add(&w->tools, path, NULL);
-    for (size_t m = 0; m < w->mods->count && st != TSR_ENOMEM && st != TSR_ENOENT; m++) {
-        if (is_wanted(w, m) && !find_tool(w, m))
-            st = tsr_toolbox_add(&w->tools, path, plain_name(&w->mods->items[m]));
+    int exists = st != TSR_ENOENT && st != TSR_ENOMEM;
+    for (size_t m = 0; exists && m < w->mods->count; m++) {
+        if (!is_wanted(w, m) || find_tool(w, m))
+            continue;
+        tsr_status one = add_for(w, path, m);
+        if (one == TSR_ENOMEM || one == TSR_EMISMATCH)
+            return one;
     }
     return st;
+}
+
+/* The file of "MODALITY=FILE", NULL for a plain path. A path may have the sign, too. */
+static const char *file_named(const char *text)
+{
+    const char *sign = strchr(text, '=');
+    return sign && access(text, F_OK) != 0 ? sign + 1 : NULL;
+}
+
+/* The file of one modality, as the user says; "rgb=rgb.safetensors". */
+static tsr_status add_one(tsr_gen_work *w, const char *text, const char *path)
+{
+    size_t n = (size_t)(path - 1 - text), m = 0;
+    while (m < w->mods->count &&
+           !(strlen(w->mods->items[m].name) == n && strncmp(w->mods->items[m].name, text, n) == 0))
+        m++;
+    if (m == w->mods->count && w->spec->super_resolution) /* of the other model */
+        return TSR_OK;
+    if (m == w->mods->count)
+        TSR_FAIL(TSR_EARG, "--tokenizers %s: no such file, and no modality \"%.*s\" of the model", text,
+                 (int)n, text);
+    const tsr_mod *mod = &w->mods->items[m];
+    TSR_TRY(tsr_toolbox_add(&w->tools, path, plain_name(mod)));
+    if (find_tool(w, m))
+        return TSR_OK;
+    TSR_FAIL(TSR_EMISMATCH, "%s: not the tokenizer of %s, which makes %u x %u tokens of %u codes%s", path,
+             mod->name, mod->height, mod->width, mod->vocabulary,
+             is_known(mod->tokenizer) ? " and has the digest that the model names" : "");
 }
 
 /* What the user named must be a tokenizer, whatever it is for. */
@@ -98,13 +145,31 @@ static tsr_status add_named(tsr_gen_work *w, const char *path)
 {
     size_t before = w->tools.count;
     tsr_status st = add(w, path);
-    return w->tools.count > before && st != TSR_ENOMEM ? TSR_OK : st;
+    return w->tools.count > before && st != TSR_ENOMEM && st != TSR_EMISMATCH ? TSR_OK : st;
+}
+
+/* Those of one modality first, so that nothing else is tried for it. */
+static tsr_status add_all_named(tsr_gen_work *w)
+{
+    const tsr_words *named = &w->spec->tokenizers;
+    for (size_t i = 0; i < named->count; i++) {
+        const char *file = file_named(named->items[i]);
+        if (file)
+            TSR_TRY(add_one(w, named->items[i], file));
+    }
+    for (size_t i = 0; i < named->count; i++)
+        if (!file_named(named->items[i]))
+            TSR_TRY(add_named(w, named->items[i]));
+    return TSR_OK;
 }
 
 /* Add a folder, unless it is none or nothing is missing. */
 static tsr_status look_in(tsr_gen_work *w, const char *folder)
 {
-    return missing(w) == 0 || !tsr_is_folder(folder) ? TSR_OK : add(w, folder);
+    if (missing(w) == 0 || !tsr_is_folder(folder))
+        return TSR_OK;
+    tsr_status st = add(w, folder);
+    return st == TSR_ENOMEM || st == TSR_EMISMATCH ? st : TSR_OK;
 }
 
 static tsr_status look_below(tsr_gen_work *w, const char *folder, const char *below)
@@ -134,8 +199,7 @@ tsr_status tsr_gen_tools(tsr_gen_work *w)
 {
     for (size_t m = 0; m < w->mods->count; m++)
         space_of(&w->mods->items[m], &w->spaces[m]);
-    for (size_t i = 0; i < w->spec->tokenizers.count; i++)
-        TSR_TRY(add_named(w, w->spec->tokenizers.items[i]));
+    TSR_TRY(add_all_named(w));
     if (w->corpus)
         TSR_TRY(look_below(w, tsr_corpus_path(w->corpus), "tokenizers"));
     TSR_TRY(beside_model(w));

@@ -177,6 +177,34 @@ changed()
     exits 1 "${generate[@]}" --from "palette:=two colours" --to rgb
 }
 
+@test "files that do not say what they are go by shape, then by name" {
+    local one="$scratch/4M_rgb_16k/model.safetensors" other="$scratch/4M_normal_8k/model.safetensors"
+    mkdir -p "$scratch/4M_rgb_16k" "$scratch/4M_normal_8k"
+    cp "$data/golden/rgb.safetensors" "$one"
+    cp "$one" "$other"
+    printf '\377' | dd of="$other" bs=1 seek=$(($(stat -c %s "$other") - 6)) conv=notrunc status=none
+    "$TESSERA_BUILD/write_model" "$scratch/m.safetensors" "tok_rgb@224=$one"
+    local run=("$tessera" generate --progress none --quiet --to tok_rgb@224 --set steps=1
+        "$scratch/m.safetensors")
+    exits 0 "${run[@]}" --tokenizers "tok_rgb@224=$one" -o "$scratch/a"
+    exits 0 "${run[@]}" --tokenizers "tok_rgb@224=$other" -o "$scratch/b"
+    ! cmp -s "$scratch/a/tok_rgb@224.png" "$scratch/b/tok_rgb@224.png"
+    exits 0 "${run[@]}" --tokenizers "$scratch" -o "$scratch/c"
+    cmp "$scratch/a/tok_rgb@224.png" "$scratch/c/tok_rgb@224.png"
+    # two that are named alike
+    mkdir "$scratch/both"
+    cp "$one" "$scratch/both/x.safetensors"
+    cp "$other" "$scratch/both/y.safetensors"
+    exits 3 "${run[@]}" --tokenizers "$scratch/both" -o "$scratch/d"
+    contains "$errors" "x.safetensors"
+    contains "$errors" "y.safetensors"
+    contains "$errors" "--tokenizers tok_rgb@224=FILE"
+    exits 3 "${run[@]}" --tokenizers "tok_rgb@224=$data/golden/euclidean.safetensors" -o "$scratch/d"
+    contains "$errors" "14 x 14"
+    exits 2 "${run[@]}" --tokenizers "tok_rgb@448=$one" -o "$scratch/d"
+    exits 1 "${run[@]}" --tokenizers "tok_rgb@224=$scratch/none" -o "$scratch/d"
+}
+
 @test "super-resolution by a second model" {
     local tok="$data/golden/rgb.safetensors" run="$scratch/run"
     "$TESSERA_BUILD/write_model" "$run/base.safetensors" "caption=$of/caption.json" "tok_rgb@224=$tok"
