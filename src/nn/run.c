@@ -63,15 +63,23 @@ tsr_status tsr_exec_scratch(tsr_exec *x, int lanes, size_t each)
     return TSR_OK;
 }
 
+#define SMALL_TABLE 65536 /* values up to which a table is held: reading rows would cost more */
+
+/* 1 when a node can do with the weight in its file as input j. */
+static int spares(const tsr_node_data *n, int j, const tsr_param *p)
+{
+    unsigned spared = n->op->shape_in | n->op->rows_in;
+    return (spared >> j & 1) && (n->op->prepare || p->count > SMALL_TABLE);
+}
+
 /* Weights that are read as a whole, or looked at from outside, come into memory. */
 static tsr_status hold_weights(tsr_graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const tsr_node_data *n = &g->nodes[i];
-        unsigned spared = n->op->shape_in | n->op->rows_in;
         for (int j = 0; n->live && !(n->op->flags & TSR_OP_ALIAS) && j < n->n_in; j++) {
             tsr_vertex *w = n->in[j] >= 0 ? &g->values[g->values[n->in[j]].root] : NULL;
-            if (w && w->home == TSR_HOME_WEIGHT && !(spared >> j & 1))
+            if (w && w->home == TSR_HOME_WEIGHT && !spares(n, j, w->param))
                 TSR_TRY(tsr_param_hold(g->params, w->param));
         }
     }

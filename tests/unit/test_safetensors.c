@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "nn/layers.h"
 #include "nn/metatext.h"
 #include "nn/safetensors.h"
 
@@ -283,6 +284,55 @@ static void values_are_read_when_wanted(void **state)
     tsr_params_destroy(ps);
 }
 
+/* Rows of a large table come from the file one by one; a small table is held. */
+static void rows_are_looked_up_in_the_file(void **state)
+{
+    (void)state;
+    enum { ROWS = 1100, WIDTH = 64, IDS = 5 };
+    static float v[ROWS * WIDTH];
+    static const int32_t ids[IDS] = {1099, 0, -1, 7, 1100};
+    for (int i = 0; i < ROWS * WIDTH; i++)
+        v[i] = (float)i;
+    v[7 * WIDTH] = 0.5f;
+    for (size_t rows = 8; rows <= ROWS; rows += ROWS - 8) {
+        const size_t shape[] = {rows, WIDTH};
+        const tsr_stored t = {"table", TSR_F32, 2, {rows, WIDTH}, rows * WIDTH, v};
+        tsr_params *ps;
+        tsr_param *p;
+        tsr_safetensors *f;
+        tsr_graph *g;
+        tsr_exec *x;
+        assert_ok(tsr_safetensors_write(scratch("rows"), &t, 1, NULL));
+        assert_ok(tsr_params_create(&ps));
+        tsr_params_defer(ps);
+        assert_ok(tsr_params_add(ps, "table", 0, 2, shape, &p));
+        assert_ok(tsr_safetensors_open(path, &f));
+        assert_ok(tsr_safetensors_attach(f, ps));
+        assert_ok(tsr_graph_create(ps, TSR_PRECISION_FP32, &g));
+        tsr_value in = tsr_input(g, "ids", TSR_I32, 1, (size_t[]){IDS});
+        tsr_value out = tsr_embedding(g, tsr_weight(g, "table"), in);
+        tsr_graph_output(g, out);
+        assert_ok(tsr_exec_create(g, &x));
+        memcpy(tsr_exec_input(x, in), ids, sizeof ids);
+        assert_ok(tsr_exec_run(x));
+        assert_true((p->value != NULL) == (rows == 8));
+        for (int i = 0; i < IDS; i++)
+            for (int k = 0; k < WIDTH; k++) {
+                int there = ids[i] >= 0 && (size_t)ids[i] < rows;
+                float want = there ? v[ids[i] * WIDTH + k] : 0.0f;
+                assert_true(((const float *)tsr_exec_value(x, out))[i * WIDTH + k] == want);
+            }
+        assert_int_equal(truncate(path, 100), 0);
+        if (rows == 8)
+            assert_ok(tsr_exec_run(x));
+        else
+            assert_fails(TSR_EIO, tsr_exec_run(x));
+        tsr_exec_destroy(x);
+        tsr_graph_destroy(g);
+        tsr_params_destroy(ps);
+    }
+}
+
 static void values_that_are_not_numbers_are_refused(void **state)
 {
     (void)state;
@@ -361,6 +411,7 @@ int main(void)
         cmocka_unit_test(writing_is_canonical),
         cmocka_unit_test(loading_names_everything_that_is_wrong),
         cmocka_unit_test(values_are_read_when_wanted),
+        cmocka_unit_test(rows_are_looked_up_in_the_file),
         cmocka_unit_test(values_that_are_not_numbers_are_refused),
         cmocka_unit_test(metadata_strings_follow_python_and_yaml),
         cmocka_unit_test(configurations_survive_metadata),
