@@ -518,7 +518,7 @@ static tsr_status dict_to_json(machine *m, const node *v, int depth, json_t *int
     for (size_t i = 0; i + 1 < v->count; i += 2) {
         const node *key = v->items[i];
         json_t *one;
-        char *text;
+        char *text = NULL;
         if (key->kind != TEXT || memchr(key->bytes, 0, key->n_bytes))
             TSR_FAIL(TSR_EFORMAT, "%s: a dict with a key that is no text", m->name);
         TSR_TRY(to_json(m, v->items[i + 1], depth + 1, &one));
