@@ -15,7 +15,7 @@
  * holds), tuples lists, None null. `name` stands for the file in messages; *out is a new reference.
  * Errors   TSR_EFORMAT truncated or malformed, keys that are no text, numbers that are not finite;
  *          TSR_EUNSUPPORTED other objects of Python; TSR_ELIMIT nested too deep, or too many
- * values. */
+ *          values. */
 TSR_USE tsr_status tsr_pickle_read(const char *name, const uint8_t *data, size_t n, json_t **out);
 
 #endif

@@ -21,8 +21,10 @@ typedef struct tsr_canny_rule {
  * those beside it in the gradient's direction, rounded to 0, 45, 90 or 135 degrees.
  *
  * Errors   TSR_EARG for other pixels, an aperture that is neither 3 nor 5, thresholds below 0 or
- * not finite; TSR_ENOMEM. Accuracy the same pixels as cv2.Canny of OpenCV 4.6. Source   Canny 1986,
- * IEEE PAMI 8(6); rounding of directions and ties by OpenCV 4.6's behaviour. */
+ *          not finite; TSR_ENOMEM.
+ * Accuracy the same pixels as cv2.Canny of OpenCV 4.6.
+ * Source   Canny 1986, IEEE PAMI 8(6); rounding of directions and ties by OpenCV 4.6's
+ *          behaviour. */
 TSR_USE tsr_status tsr_canny(const tsr_image *src, const tsr_canny_rule *rule, tsr_image *out);
 
 /* Grey of an RGB picture as OpenCV rounds it: (9798 R + 19235 G + 3735 B + 2^14) / 2^15, ITU-R 601.

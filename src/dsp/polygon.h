@@ -20,8 +20,7 @@ typedef struct tsr_point {
  *
  * Errors   TSR_EARG for another mask or n = 0, TSR_ENOMEM.
  * Accuracy the same pixels as cv2.drawContours (filled) of OpenCV 4.6.
- * Source   OpenCV 4.6, filling of contours: behaviour, with its 16-bit fractions and its clipping.
- */
+ * Source   OpenCV 4.6, filling of contours: behaviour, with its 16-bit fractions and clipping. */
 TSR_USE tsr_status tsr_polygon_fill(const tsr_point *p, size_t n, uint8_t value, tsr_image *mask);
 
 /* 1 inside by the even-odd rule, 0 on an edge or corner, -1 outside. The sign of

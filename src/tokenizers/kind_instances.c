@@ -5,12 +5,15 @@
  *   point v0=<y> v1=<x> and for each thing there
  *       polygon v0=<xmin> v1=<ymin> v2=<xmax> v3=<ymax> <16 codes of its mask>; or "none"
  *
- * in pixels of a crop of 224 x 224. The record is one of
- *   4M's        [{points: [outline], token_ids: [16 codes], bbox: [ymin, xmin, ymax, xmax]} for
- * each crop] outlines    [{points: outline in pixels of the picture}] or {instances: [the same]};
- * the setting "codes" names the tokenizer that makes the codes of masks decoded     {queries:
- * [{point: [x, y], instances: [numbers]}], token_ids, bbox}, what decode gives Query points are
- * drawn, or a grid. Source   apple/ml-4m, instance transforms. */
+ * in pixels of a crop of 224 x 224. Query points are drawn, or a grid. The record is one of
+ *
+ *   4M's      [{points: [outline], token_ids: [16 codes], bbox: [ymin, xmin, ymax, xmax]}], an entry
+ *             for each crop
+ *   outlines  [{points: outline in pixels of the picture}] or {instances: [the same]}; the setting
+ *             "codes" names the tokenizer that makes the codes of masks
+ *   decoded   {queries: [{point: [x, y], instances: [numbers]}], token_ids, bbox}, what decode gives
+ *
+ * Source   apple/ml-4m, instance transforms. */
 #include "base/mem.h"
 #include "tokenizers/outline.h"
 #include "tokenizers/place.h"

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kind "poses": the people of a picture, 4M-21's "human_poses", as words, then [EOS]:
  *
- *   human v0=<xmin> v1=<ymin> v2=<xmax> v3=<ymax> pose <8 codes> global <9 values> camera <3
- * values> shape <10 values>, for each person; "none" for nobody
+ *   human v0=<xmin> v1=<ymin> v2=<xmax> v3=<ymax>
+ *       pose <8 codes> global <9 values> camera <3 values> shape <10 values>
  *
- * The record is what HMR 2.0 writes: bbox_xyxy [n][4] in pixels of the whole picture, pred_cam
- * [n][3], pred_smpl_params {global_orient [n] of 9 numbers, betas [n][10], body_pose [n] of 207},
- * and pose_tokenized [n][8], or body_pose and the tokenizer "codes" that makes them. Mirroring is
- * not applied, as in 4M. Decoded boxes are pixels of a crop of 224 x 224. Source   apple/ml-4m,
- * human pose transform. */
+ * for each person; "none" for nobody. The record is what HMR 2.0 writes: bbox_xyxy [n][4] in pixels
+ * of the whole picture, pred_cam [n][3], pred_smpl_params {global_orient [n] of 9 numbers, betas
+ * [n][10], body_pose [n] of 207}, and pose_tokenized [n][8], or body_pose and the tokenizer "codes"
+ * that makes them. Mirroring is not applied, as in 4M. Decoded boxes are pixels of a crop of
+ * 224 x 224.
+ *
+ * Source   apple/ml-4m, human pose transform. */
 #include "base/mem.h"
 #include "tokenizers/place.h"
 #include "tokenizers/seqwords.h"
@@ -361,8 +363,8 @@ static tsr_status add_person(const person *p, json_t *record, json_t *smpl)
     TSR_TRY(add_numbers(json_object_get(smpl, "betas"), p->shape, N_SHAPE));
     for (size_t k = 0; k < N_BODY; k++)
         body[k] = (double)p->body[k];
-    return p->has_body ? add_matrices(json_object_get(smpl, "body_pose"), body, N_BODY / 9)
-                       : TSR_OK;
+    json_t *bodies = json_object_get(smpl, "body_pose");
+    return bodies ? add_matrices(bodies, body, N_BODY / 9) : TSR_OK;
 }
 
 static tsr_status as_record(const people *all, tsr_media *out)
@@ -376,7 +378,10 @@ static tsr_status as_record(const people *all, tsr_media *out)
         TSR_FAIL(TSR_ENOMEM, "no memory for poses");
     }
     TSR_TRY(tsr_json_set(record, "pred_smpl_params", smpl));
-    if (all->count && all->list[0].has_body)
+    int bodies = all->count > 0; /* a row for each person, or no rows */
+    for (size_t i = 0; i < all->count; i++)
+        bodies = bodies && all->list[i].has_body;
+    if (bodies)
         TSR_TRY(tsr_json_set(smpl, "body_pose", json_array()));
     for (size_t i = 0; i < all->count; i++)
         TSR_TRY(add_person(&all->list[i], record, smpl));

@@ -13,8 +13,8 @@ typedef struct tsr_place {
 } tsr_place;
 
 /* The size comes from the view, else from the picture among the inputs, else from "width" and
- * "height" of the record. `in` NULL: the whole of the record's size. Errors   those of
- * tsr_view_crop. */
+ * "height" of the record. `in` NULL: the whole of the record's size.
+ * Errors   those of tsr_view_crop. */
 TSR_USE tsr_status tsr_place_find(const tsr_inputs *in, const json_t *record, tsr_place *out);
 
 /* xmin, ymin, xmax, ymax as shares of the picture to shares of the crop: not clipped, not mirrored.

@@ -241,6 +241,41 @@ static void assert_heard(const tsr_tokenizer *t, const char *words)
     tsr_free(got);
 }
 
+/* One of two people without joints: then nobody has them, so that rows belong to people. */
+static void joints_are_of_all_or_of_nobody(void **state)
+{
+    (void)state;
+    static const char record[] =
+        "{\"width\":100,\"height\":100,\"bbox_xyxy\":[[1,2,30,40],[5,6,70,80]],"
+        "\"pose_tokenized\":[[1,2,3,4,5,6,7,8],[1,2,3,4,5,6,7,8]],"
+        "\"pred_cam\":[[0,0,1],[0,0,1]],\"pred_smpl_params\":{\"global_orient\":"
+        "[[1,0,0,0,1,0,0,0,1],[1,0,0,0,1,0,0,0,1]],"
+        "\"betas\":[[0,0,0,0,0,0,0,0,0,0],[0,0,0,0,0,0,0,0,0,0]]}}";
+    tsr_tokenizer *t = sequence("\"kind\":\"poses\"");
+    tsr_tokenizer_work *w;
+    assert_ok(tsr_tokenizer_work_create(t, &w));
+    for (int has = 0; has < 4; has++) {
+        tsr_media m = {.kind = TSR_MEDIA_RECORD, .as.record = parse(record)}, got = {0};
+        const tsr_inputs in = {.media = {&m}, .count = 1};
+        json_t *smpl = json_object_get(m.as.record, "pred_smpl_params"), *bodies = json_array();
+        for (int i = 0; i < 2; i++) {
+            json_t *body = has >> i & 1 ? json_array() : json_null();
+            for (int k = 0; k < 207 && json_is_array(body); k++)
+                json_array_append_new(body, json_integer(0));
+            json_array_append_new(bodies, body);
+        }
+        json_object_set_new(smpl, "body_pose", bodies);
+        assert_ok(tsr_tokenizer_target(t, w, &in, &got));
+        smpl = json_object_get(got.as.record, "pred_smpl_params");
+        assert_int_equal(json_array_size(json_object_get(smpl, "betas")), 2);
+        assert_int_equal(json_array_size(json_object_get(smpl, "body_pose")), has == 3 ? 2 : 0);
+        tsr_media_clear(&got);
+        json_decref(m.as.record);
+    }
+    tsr_tokenizer_work_destroy(w);
+    tsr_tokenizer_destroy(t);
+}
+
 #define PERSON                                                                                     \
     "human v0=208 v1=0 v2=624 v3=999 pose v0=5 v0=511 v1=0 v1=511 v0=7 v0=8 v0=9 v0=10 global "    \
     "v0=999 v0=500 v0=500 v0=0 v0=1 v0=2 v0=500 v0=998 v0=0 camera v0=95 v0=0 v0=999 shape "       \
@@ -967,6 +1002,7 @@ int main(void)
         cmocka_unit_test(poses_go_both_ways),
         cmocka_unit_test(poses_beyond_their_range),
         cmocka_unit_test(poses_in_drawn_order),
+        cmocka_unit_test(joints_are_of_all_or_of_nobody),
         cmocka_unit_test(wrong_poses_are_refused),
         cmocka_unit_test(poses_get_codes_from_joints),
         cmocka_unit_test(outlines_become_the_published_masks),
