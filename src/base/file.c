@@ -215,6 +215,18 @@ tsr_status tsr_make_folders(const char *path)
     return st;
 }
 
+tsr_status tsr_make_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder;
+    if (!slash || slash == path)
+        return TSR_OK;
+    TSR_TRY(tsr_strndup(&folder, path, (size_t)(slash - path)));
+    tsr_status st = tsr_make_folders(folder);
+    tsr_free(folder);
+    return st;
+}
+
 tsr_status tsr_path_join(char **out, const char *a, const char *b)
 {
     if (b[0] == '/' || a[0] == '\0')

@@ -56,6 +56,9 @@ TSR_USE tsr_status tsr_folder_sync(const char *path);
 /* mkdir -p. */
 TSR_USE tsr_status tsr_make_folders(const char *path);
 
+/* The same for the folder that a file is in. */
+TSR_USE tsr_status tsr_make_parent(const char *path);
+
 /* "a/b"; release with tsr_free. An absolute b or an empty a gives b. */
 TSR_USE tsr_status tsr_path_join(char **out, const char *a, const char *b);
 

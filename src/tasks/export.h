@@ -46,7 +46,8 @@ typedef struct tsr_export_spec {
  *          reason), seconds, stopped, dry_run. json_decref. Set, with stopped true, also when
  *          TSR_ECANCEL is returned.
  * Errors   TSR_ENOENT, TSR_EARG (no such modality, two of one name), TSR_EMISMATCH (out holds
- *          something else), TSR_ECANCEL, TSR_EIO, those of opening a corpus. */
+ *          something else), TSR_ECANCEL, TSR_EIO (also when another export writes there), those of
+ *          opening a corpus. */
 TSR_USE tsr_status tsr_export_corpus(const tsr_export_spec *spec, json_t **summary);
 
 #endif

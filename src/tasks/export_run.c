@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The export of a corpus: unit after unit of samples, each noted in export.json when it is on disk. */
+ * The export of a corpus: unit after unit of samples, each noted in export.json when it is on
+ * disk. */
 #include "tasks/exportwork.h"
 
 #include "base/file.h"
@@ -42,15 +43,6 @@ static const char *folder_of(const tsr_export_work *w, size_t column)
 
 /* --- files ----------------------------------------------------------------------------------- */
 
-static tsr_status make_parent(const char *path)
-{
-    char *folder;
-    TSR_TRY(tsr_strndup(&folder, path, (size_t)(strrchr(path, '/') - path)));
-    tsr_status st = tsr_make_folders(folder);
-    tsr_free(folder);
-    return st;
-}
-
 /* From a name in the staging folder to the place, which appears whole or not at all. */
 static tsr_status place_file(const char *stage, const char *path, const tsr_export_file *f)
 {
@@ -61,7 +53,7 @@ static tsr_status place_file(const char *stage, const char *path, const tsr_expo
     if (good && rename(stage, path) != 0) {
         if (errno != ENOENT)
             TSR_FAIL(TSR_EIO, "%s: cannot be written: %s", path, strerror(errno));
-        TSR_TRY(make_parent(path));
+        TSR_TRY(tsr_make_parent(path));
         good = rename(stage, path) == 0;
     }
     if (!good)
@@ -93,13 +85,20 @@ out:
 
 /* --- tars ------------------------------------------------------------------------------------ */
 
+static tsr_status tar_folder(const tsr_export_work *w, const char *split, size_t column, char **out)
+{
+    int together = w->spec->form == TSR_EXPORT_TOGETHER;
+    return tsr_format(out, "%s%s%s%s%s", w->spec->out, split[0] ? "/" : "", split,
+                      together ? "" : "/", together ? "" : folder_of(w, column));
+}
+
 static tsr_status tar_path(const unit *u, size_t column, char **out)
 {
-    const tsr_export_work *w = u->w;
-    int together = w->spec->form == TSR_EXPORT_TOGETHER;
-    const char *split = u->split->name;
-    return tsr_format(out, "%s/%s%s%s%sshard-%05zu.tar", w->spec->out, split, split[0] ? "/" : "",
-                      together ? "" : folder_of(w, column), together ? "" : "/", u->number);
+    char *folder;
+    TSR_TRY(tar_folder(u->w, u->split->name, column, &folder));
+    tsr_status st = tsr_format(out, "%s/shard-%05zu.tar", folder, u->number);
+    tsr_free(folder);
+    return st;
 }
 
 static tsr_status add_member(const unit *u, tsr_tar_writer *tar, const row *r, size_t column)
@@ -124,7 +123,7 @@ static tsr_status write_tar(const unit *u, size_t from, size_t to)
     char *path = NULL;
     tsr_status st;
     TSR_GO(tar_path(u, from, &path));
-    TSR_GO(make_parent(path));
+    TSR_GO(tsr_make_parent(path));
     TSR_GO(tsr_tar_create(path, &tar));
     for (size_t i = 0; i < u->count; i++)
         for (size_t m = from; m < to; m++)
@@ -269,11 +268,12 @@ static tsr_status describe_mods(const tsr_export_work *w, json_t *into)
 static tsr_status write_note(const tsr_export_work *w, const char *path, const char *plan,
                              size_t units_done)
 {
-    json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:O}", "format", FORMAT,
-                          "format_version", 1, "plan", plan, "form", forms[w->spec->form],
-                          "samples", (json_int_t)w->samples, "units", (json_int_t)w->units, "units_done",
-                          (json_int_t)units_done, "incomplete", (json_int_t)w->incomplete, "failed",
-                          (json_int_t)w->failed, "failures", w->failures);
+    json_t *o =
+        json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:O}", "format", FORMAT,
+                  "format_version", 1, "plan", plan, "form", forms[w->spec->form], "samples",
+                  (json_int_t)w->samples, "units", (json_int_t)w->units, "units_done",
+                  (json_int_t)units_done, "incomplete", (json_int_t)w->incomplete, "failed",
+                  (json_int_t)w->failed, "failures", w->failures);
     tsr_status st = o ? describe_mods(w, o) : TSR_ENOMEM;
     if (st == TSR_OK)
         st = tsr_json_write(path, o, 2);
@@ -321,7 +321,7 @@ out:
 
 /* --- the run --------------------------------------------------------------------------------- */
 
-/* What killed runs left. */
+/* What killed runs left of files. */
 static tsr_status clean_stage(const char *stage)
 {
     tsr_names names = {0};
@@ -337,6 +337,21 @@ static tsr_status clean_stage(const char *stage)
     }
     tsr_names_clear(&names);
     return st;
+}
+
+/* The same of tars. */
+static tsr_status clean_tars(const tsr_export_work *w)
+{
+    size_t columns = w->spec->form == TSR_EXPORT_TOGETHER ? 0 : w->n_mods;
+    for (size_t s = 0; s < w->n_splits; s++)
+        for (size_t m = 0; m <= columns; m++) {
+            char *folder;
+            TSR_TRY(tar_folder(w, w->splits[s].name, m, &folder));
+            tsr_status st = tsr_remove_temporaries(folder);
+            tsr_free(folder);
+            TSR_TRY(st);
+        }
+    return TSR_OK;
 }
 
 static void report(const tsr_export_work *w, size_t done)
@@ -379,6 +394,7 @@ static tsr_status run(tsr_export_work *w, size_t *done)
     unit u = {.w = w};
     char *note = NULL, *stage = NULL, plan[TSR_DIGEST_CHARS];
     size_t lanes = (size_t)tsr_par_threads();
+    int lock = -1;
     tsr_digest identity;
     tsr_status st;
     TSR_GO(identify(w, &identity));
@@ -388,7 +404,11 @@ static tsr_status run(tsr_export_work *w, size_t *done)
     TSR_GO(read_note(w, note, plan, done));
     if (w->spec->dry_run)
         goto out;
+    TSR_GO(tsr_make_folders(w->spec->out));
+    TSR_GO(tsr_lock_folder(w->spec->out, ".export.lock", "another export is writing there", &lock));
     TSR_GO(clean_stage(stage));
+    if (w->spec->form != TSR_EXPORT_FILES)
+        TSR_GO(clean_tars(w));
     TSR_GO(write_note(w, note, plan, *done));
     TSR_GO(tsr_alloc(&u.works, lanes * w->n_mods, sizeof *u.works));
     TSR_GO(do_units(&u, note, plan, done));
@@ -397,6 +417,8 @@ out:
     for (size_t i = 0; u.works && i < lanes * w->n_mods; i++)
         tsr_tokenizer_work_destroy(u.works[i]);
     tsr_free(u.works);
+    if (lock >= 0)
+        close(lock);
     tsr_free(note);
     tsr_free(stage);
     return st;

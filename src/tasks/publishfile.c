@@ -105,18 +105,6 @@ static tsr_status find_places(const tsr_publish_spec *s, places *p)
     return TSR_OK;
 }
 
-static tsr_status make_parent(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder;
-    if (!slash || slash == path)
-        return TSR_OK;
-    TSR_TRY(tsr_strndup(&folder, path, (size_t)(slash - path)));
-    tsr_status st = tsr_make_folders(folder);
-    tsr_free(folder);
-    return st;
-}
-
 /* --- writing --------------------------------------------------------------------------------- */
 
 static tsr_status write_tokenizer(const tsr_publish_spec *s, const places *at, tsr_publish *p)
@@ -139,7 +127,7 @@ out:
     return st;
 }
 
-/* The code first: whoever finds the file finds what it needs. */
+/* What goes beside the file. */
 static tsr_status write_beside(const places *at, const tsr_publish *p)
 {
     char *text;
@@ -180,7 +168,7 @@ static tsr_status publish(const tsr_publish_spec *s, json_t *into)
                    s->input);
     TSR_GO(find_places(s, &at));
     if (!s->dry_run)
-        TSR_GO(make_parent(at.file));
+        TSR_GO(tsr_make_parent(at.file));
     TSR_GO(tsr_json_set(into, "kind", json_string(model ? "masked model" : "tokenizer")));
     TSR_GO(tsr_json_set(into, "tensors", json_integer((json_int_t)tsr_safetensors_count(f))));
     TSR_GO(model ? tsr_fm_publish(s->input, &s->names, &p, s->dry_run ? NULL : at.file)

@@ -311,6 +311,7 @@ END
 
 @test "an export that is interrupted goes on, to the same bytes" {
     needs jq
+    needs flock
     make_corpus
     exits 0 "$tessera" export "$scratch/corpus" -o "$scratch/whole" --tar-samples 1 --progress none
     for signal in INT KILL KILL KILL; do
@@ -326,6 +327,19 @@ END
     done
     exits 0 "$tessera" export "$scratch/corpus" -o "$scratch/parts" --tar-samples 1 --progress none
     diff -r "$scratch/whole" "$scratch/parts"
+    # Two do not write to one folder, and of a tar that was begun nothing stays.
+    exec 8>"$scratch/parts/.export.lock"
+    flock 8
+    exits 1 "$tessera" export "$scratch/corpus" -o "$scratch/parts" --tar-samples 1 --progress none
+    contains "$errors" "another export is writing there"
+    exec 8>&-
+    exits 0 "$tessera" export "$scratch/corpus" -o "$scratch/tars" --tar --progress none
+    local tar
+    tar=$(find "$scratch/tars" -name 'shard-00000.tar' | head -n 1)
+    [ -n "$tar" ]
+    touch "$tar.tmp.1"
+    exits 0 "$tessera" export "$scratch/corpus" -o "$scratch/tars" --tar --progress none
+    [ ! -e "$tar.tmp.1" ]
     # Another export does not go there, nor into a folder of something else.
     exits 3 "$tessera" export "$scratch/corpus" -o "$scratch/parts" -m rgb --progress none
     contains "$errors" "holds the export of another corpus, of other modalities"

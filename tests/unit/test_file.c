@@ -43,6 +43,11 @@ static void what_is_written_is_read(void **state)
     size_t bytes;
     assert_ok(tsr_make_folders(in_root("a/b/c")));
     assert_ok(tsr_make_folders(in_root("a/b/c")));
+    assert_ok(tsr_make_parent(in_root("p/q/file")));
+    assert_true(tsr_is_folder(in_root("p/q")));
+    assert_false(tsr_file_exists(in_root("p/q/file")));
+    assert_ok(tsr_make_parent("file"));
+    assert_ok(tsr_make_parent("/file"));
     assert_ok(tsr_file_write(in_root("a/b/c/x"), "one\0two", 7));
     assert_ok(tsr_file_read(in_root("a/b/c/x"), 100, &data, &bytes));
     assert_int_equal(bytes, 7);
