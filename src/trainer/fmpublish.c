@@ -288,7 +288,8 @@ tsr_status tsr_fm_publish(const char *path, const tsr_renames *names, tsr_publis
     json_t *metadata = NULL;
     tsr_status st;
     TSR_GO(tsr_safetensors_open(path, &f));
-    TSR_GO(tsr_fm_open(path, &m));
+    TSR_GO(tsr_fm_open_for(path, TSR_FM_LOOK, &m));
+    TSR_GO(tsr_fm_problems(m, path));
     TSR_GO(publish_config(m, names, p));
     if (p->reasons || !out)
         goto out;
