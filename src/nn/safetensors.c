@@ -526,28 +526,19 @@ tsr_status tsr_safetensors_check(const tsr_safetensors *f, const tsr_params *ps,
     return st;
 }
 
-static int meant(const tsr_param *p, const char *prefix, int starts)
-{
-    return tsr_starts_with(p->name, prefix) == (starts != 0);
-}
-
 /* All are looked at before the first is changed. */
-tsr_status tsr_safetensors_fill(const tsr_safetensors *f, tsr_params *ps, const char *prefix,
-                                int starts)
+static tsr_status fill(const tsr_safetensors *f, tsr_params *ps)
 {
     float scratch[1024];
     for (size_t i = 0; i < tsr_params_count(ps); i++) {
         const tsr_stored *t = tsr_safetensors_find(f, tsr_params_at(ps, i)->name);
-        if (meant(tsr_params_at(ps, i), prefix, starts) &&
-            !all_finite(t, scratch, sizeof scratch / sizeof scratch[0]))
+        if (!all_finite(t, scratch, sizeof scratch / sizeof scratch[0]))
             TSR_FAIL(TSR_ENUMERIC,
                      "%s: tensor \"%.200s\" holds a value that is not a finite number", f->path,
                      t->name);
     }
     for (size_t i = 0; i < tsr_params_count(ps); i++) {
         tsr_param *p = tsr_params_at(ps, i);
-        if (!meant(p, prefix, starts))
-            continue;
         TSR_TRY(tsr_stored_floats(tsr_safetensors_find(f, p->name), p->value));
         tsr_param_touch(p);
     }
@@ -557,5 +548,5 @@ tsr_status tsr_safetensors_fill(const tsr_safetensors *f, tsr_params *ps, const 
 tsr_status tsr_safetensors_load(const tsr_safetensors *f, tsr_params *ps, const char *const *ignore)
 {
     TSR_TRY(tsr_safetensors_check(f, ps, ignore));
-    return tsr_safetensors_fill(f, ps, "", 1);
+    return fill(f, ps);
 }

@@ -62,13 +62,9 @@ TSR_USE tsr_status tsr_stored_floats(const tsr_stored *t, float *out);
 TSR_USE tsr_status tsr_safetensors_load(const tsr_safetensors *f, tsr_params *ps,
                                         const char *const *ignore);
 
-/* The two halves of that, for tensors that are wanted later or never. check: names, shapes and types,
- * as above. fill: those whose name starts with `prefix` (starts != 0), or the others; the file must
- * have passed check with this store. Errors: as above; TSR_ENUMERIC comes from fill. */
+/* The first half of that, for tensors that are wanted later or never: names, shapes and types. */
 TSR_USE tsr_status tsr_safetensors_check(const tsr_safetensors *f, const tsr_params *ps,
                                          const char *const *ignore);
-TSR_USE tsr_status tsr_safetensors_fill(const tsr_safetensors *f, tsr_params *ps,
-                                        const char *prefix, int starts);
 
 /* What is wrong with the file for this store, of the header alone: *out is an object with the arrays
  * "missing", "misshapen" and "not_expected" (names, with what is wrong) where they are not empty, and
@@ -87,9 +83,5 @@ TSR_USE tsr_status tsr_safetensors_attach(tsr_safetensors *f, tsr_params *ps);
  * same bytes. Errors: TSR_EARG for a name given twice or metadata that is not all strings. */
 TSR_USE tsr_status tsr_safetensors_write(const char *path, const tsr_stored *tensors, size_t count,
                                          const json_t *metadata);
-
-/* All tensors of a store. With `averaged`, the moving average where there is one. */
-TSR_USE tsr_status tsr_params_write(const tsr_params *ps, const char *path, int averaged,
-                                    const json_t *metadata);
 
 #endif

@@ -142,23 +142,3 @@ out:
     tsr_free(order);
     return st;
 }
-
-tsr_status tsr_params_write(const tsr_params *ps, const char *path, int averaged,
-                            const json_t *metadata)
-{
-    size_t n = tsr_params_count(ps);
-    tsr_stored *items;
-    TSR_TRY(tsr_alloc(&items, n, sizeof *items));
-    for (size_t i = 0; i < n; i++) {
-        const tsr_param *p = tsr_params_at(ps, i);
-        items[i] = (tsr_stored){.name = p->name,
-                                .dtype = TSR_F32,
-                                .ndim = p->file_ndim,
-                                .count = p->count,
-                                .data = averaged && p->average ? p->average : p->value};
-        memcpy(items[i].shape, p->file_shape, sizeof p->file_shape);
-    }
-    tsr_status st = tsr_safetensors_write(path, items, n, metadata);
-    tsr_free(items);
-    return st;
-}

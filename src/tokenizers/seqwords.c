@@ -33,7 +33,7 @@ static void read_value(tsr_word *w)
     w->value = (unsigned)v;
 }
 
-tsr_status tsr_words_split(const char *text, tsr_words *out)
+static tsr_status split(const char *text, tsr_words *out)
 {
     static const char blanks[] = " \t\r\n";
     TSR_TRY(tsr_strdup(&out->text, text));
@@ -54,7 +54,7 @@ tsr_status tsr_seq_words(const tsr_tokenizer *t, const tsr_tokens *tokens, tsr_w
     char *text;
     TSR_TRY(
         tsr_text_decode(tsr_seq_of(t)->text, tokens->ids, tsr_seq_length(t, tokens), &text, NULL));
-    tsr_status st = tsr_words_split(text, out);
+    tsr_status st = split(text, out);
     tsr_free(text);
     return st;
 }
@@ -87,8 +87,8 @@ tsr_status tsr_words_agree(const char *a, const char *b, double *out)
 {
     tsr_words x = {0}, y = {0};
     tsr_status st = TSR_OK;
-    TSR_GO(tsr_words_split(a, &x));
-    TSR_GO(tsr_words_split(b, &y));
+    TSR_GO(split(a, &x));
+    TSR_GO(split(b, &y));
     size_t most = x.count > y.count ? x.count : y.count, same = 0;
     for (size_t i = 0; i < x.count && i < y.count; i++)
         same += strcmp(x.list[i].s, y.list[i].s) == 0;

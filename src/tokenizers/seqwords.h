@@ -28,8 +28,6 @@ typedef struct tsr_words {
 /* The words of tokens up to [EOS]. */
 TSR_USE tsr_status tsr_seq_words(const tsr_tokenizer *t, const tsr_tokens *tokens, tsr_words *out);
 
-/* Split a text of words. */
-TSR_USE tsr_status tsr_words_split(const char *text, tsr_words *out);
 void tsr_words_clear(tsr_words *w);
 
 /* 1 when there is a word i and it is s. */

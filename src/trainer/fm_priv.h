@@ -50,9 +50,8 @@ TSR_USE tsr_status tsr_fm_published_mods(const tsr_safetensors *f, const json_t 
 TSR_USE tsr_status tsr_fm_options(const tsr_fm_config *c, json_t *into);
 
 /* Embedded sentences, which a model does not handle but its files keep: put their names among the
- * inputs of the reference's options; 1 for the name of one of their tensors. */
+ * inputs of the reference's options. */
 TSR_USE tsr_status tsr_fm_list_left_out(const tsr_fm *m, json_t *config);
-int tsr_fm_is_left_out(const tsr_fm *m, const char *tensor);
 
 /* 1 for products inside the blocks of encoder and decoder (and their biases). */
 int tsr_fm_is_block(const char *name);

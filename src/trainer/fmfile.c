@@ -100,7 +100,8 @@ tsr_status tsr_fm_list_left_out(const tsr_fm *m, json_t *config)
     return TSR_OK;
 }
 
-int tsr_fm_is_left_out(const tsr_fm *m, const char *tensor)
+/* 1 for the name of a tensor of embedded sentences. */
+static int is_left_out(const tsr_fm *m, const char *tensor)
 {
     char prefix[TSR_FM_NAME];
     for (size_t i = 0; i < json_array_size(m->left_out); i++) {
@@ -118,7 +119,7 @@ tsr_status tsr_fm_keep_left_out(const tsr_fm *from, tsr_fm *to)
     for (size_t i = 0; i < tsr_params_count(from->ps); i++) {
         const tsr_param *p = tsr_params_at(from->ps, i);
         tsr_param *q;
-        if (!tsr_fm_is_left_out(from, p->name))
+        if (!is_left_out(from, p->name))
             continue;
         TSR_TRY(tsr_params_add(to->ps, p->name, 0, p->ndim, p->shape, &q));
         TSR_TRY(tsr_param_read(p, 0, p->count, q->value));
@@ -365,7 +366,7 @@ static tsr_status keep_left_out(const tsr_safetensors *f, tsr_fm *m)
 {
     for (size_t i = 0; i < tsr_safetensors_count(f); i++) {
         const tsr_stored *t = tsr_safetensors_at(f, i);
-        if (tsr_fm_is_left_out(m, t->name))
+        if (is_left_out(m, t->name))
             TSR_TRY(tsr_params_add(m->ps, t->name, 0, t->ndim, t->shape, NULL));
     }
     return TSR_OK;

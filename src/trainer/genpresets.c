@@ -157,7 +157,8 @@ static const char *without(const char *name, const char *prefix)
     return strncmp(name, prefix, n) == 0 ? name + n : name;
 }
 
-const char *tsr_modality_stem(const char *name, size_t *length)
+/* Borrowed from name, *length characters. */
+static const char *stem_of(const char *name, size_t *length)
 {
     name = without(without(name, "tok_"), "color_");
     *length = strcspn(name, "@");
@@ -167,8 +168,8 @@ const char *tsr_modality_stem(const char *name, size_t *length)
 int tsr_modality_same(const char *a, const char *b)
 {
     size_t n, m;
-    a = tsr_modality_stem(a, &n);
-    b = tsr_modality_stem(b, &m);
+    a = stem_of(a, &n);
+    b = stem_of(b, &m);
     return n == m && memcmp(a, b, n) == 0;
 }
 

@@ -17,11 +17,8 @@ TSR_USE tsr_status tsr_preset_find(const char *name, const tsr_preset **out);
 /* Name of preset i, or NULL from the last on. */
 const char *tsr_preset_name(size_t i);
 
-/* What a name of a modality says besides where it was published and at which size: "tok_rgb@224" is
- * "rgb", "color_palette" is "palette". Borrowed from name, *length characters. */
-const char *tsr_modality_stem(const char *name, size_t *length);
-
-/* 1 when both have the same stem. */
+/* 1 when both names say the same besides where it was published and at which size: "tok_rgb@224" is
+ * "rgb", "color_palette" is "palette". */
 int tsr_modality_same(const char *a, const char *b);
 
 /* The modality of which m is the same with more places (tok_rgb@224 for tok_rgb@448), of those the

@@ -60,7 +60,8 @@ static void joint_views(const tsr_generator *g, const tsr_gen_sample *s, size_t 
     *out = (tsr_gen_views){.n = 2, .views = {TSR_VIEW_NONE, TSR_VIEW_ALL}, .w = {scale}};
 }
 
-void tsr_gen_views_of(const tsr_generator *g, const tsr_gen_sample *s, size_t t, tsr_gen_views *out)
+/* The passes for target t of a sample. */
+static void views_of(const tsr_generator *g, const tsr_gen_sample *s, size_t t, tsr_gen_views *out)
 {
     size_t n = 0;
     if (!g->weights) {
@@ -173,7 +174,7 @@ tsr_status tsr_gen_prepare(tsr_generator *g, size_t t, size_t first, size_t n, s
     for (size_t i = 0; i < n; i++) {
         const tsr_gen_sample *s = &g->samples[first + i];
         size_t rows = 0;
-        tsr_gen_views_of(g, s, t, &g->views[i]);
+        views_of(g, s, t, &g->views[i]);
         for (size_t m = 0; m < g->mods->count; m++) {
             size_t r = rows_of(g, s, t, m);
             need.in_of[m] += r * g->views[i].n;

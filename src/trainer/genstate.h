@@ -71,10 +71,6 @@ int tsr_gen_place(const tsr_generator *g, size_t m);
 /* Most tokens of a sequence target. */
 uint32_t tsr_gen_longest(const tsr_generator *g, size_t t);
 
-/* The passes for target t of a sample. */
-void tsr_gen_views_of(const tsr_generator *g, const tsr_gen_sample *s, size_t t,
-                      tsr_gen_views *out);
-
 /* Fill the input side of e (reset first) with what `view` sees of the sample. Errors: TSR_ELIMIT.
  */
 TSR_USE tsr_status tsr_gen_inputs(const tsr_generator *g, const tsr_gen_sample *s, int view,

@@ -43,7 +43,8 @@ uint32_t tsr_show_count(const tsr_mod *mod, const tsr_held *h)
     return n < most ? n + 1 : n;
 }
 
-uint32_t tsr_show_known(const tsr_held *h)
+/* Places of a grid whose ids count. */
+static uint32_t known_of(const tsr_held *h)
 {
     uint32_t n = 0;
     if (!h->known)
@@ -83,7 +84,7 @@ tsr_status tsr_show_held(tsr_example *e, const tsr_mods *mods, size_t m, const t
     const tsr_mod *mod = &mods->items[m];
     if (mod->cls == TSR_CLASS_SEQUENCE)
         return tsr_show_sequence(e, m, h->ids, tsr_show_count(mod, h));
-    TSR_TRY(tsr_show_places(e, m, h->ids, h->known, tsr_show_known(h)));
+    TSR_TRY(tsr_show_places(e, m, h->ids, h->known, known_of(h)));
     e->in[m].patches = h->patches;
     return TSR_OK;
 }

@@ -20,7 +20,6 @@ uint32_t tsr_show_count(const tsr_mod *mod, const tsr_held *h);
 TSR_USE tsr_status tsr_show_sequence(tsr_example *e, size_t m, const uint32_t *ids, uint32_t n);
 TSR_USE tsr_status tsr_show_places(tsr_example *e, size_t m, const uint32_t *ids,
                                    const uint8_t *filled, uint32_t count);
-uint32_t tsr_show_known(const tsr_held *h); /* places of a grid whose ids count */
 TSR_USE tsr_status tsr_show_held(tsr_example *e, const tsr_mods *mods, size_t m, const tsr_held *h);
 TSR_USE tsr_status tsr_show_sentinel(tsr_example *e, size_t m);
 

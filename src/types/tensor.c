@@ -47,35 +47,6 @@ tsr_status tsr_shape_count(int ndim, const size_t *shape, size_t *count)
     return TSR_OK;
 }
 
-tsr_status tsr_tensor_init(tsr_tensor *t, tsr_dtype dtype, int ndim, const size_t *shape)
-{
-    if (ndim < 0 || ndim > TSR_MAX_DIMS)
-        TSR_FAIL(TSR_EARG, "a tensor of %d dimensions; at most %d", ndim, TSR_MAX_DIMS);
-    tsr_tensor fresh = {.dtype = dtype, .ndim = ndim, .owned = 1};
-    size_t count;
-    TSR_TRY(tsr_shape_count(ndim, shape, &count));
-    TSR_TRY(tsr_alloc(&fresh.data, count, tsr_dtype_bytes(dtype)));
-    if (ndim > 0)
-        memcpy(fresh.shape, shape, (size_t)ndim * sizeof *shape);
-    *t = fresh;
-    return TSR_OK;
-}
-
-size_t tsr_tensor_count(const tsr_tensor *t)
-{
-    size_t n = 1;
-    for (int i = 0; i < t->ndim; i++)
-        n *= t->shape[i];
-    return n;
-}
-
-void tsr_tensor_clear(tsr_tensor *t)
-{
-    if (t->owned)
-        tsr_free(t->data);
-    *t = (tsr_tensor){0};
-}
-
 const char *tsr_shape_text(int ndim, const size_t *shape, char *text, size_t cap)
 {
     size_t at = 0;

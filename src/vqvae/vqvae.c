@@ -392,11 +392,6 @@ out:
     return tsr_of_file(st);
 }
 
-tsr_status tsr_vqvae_complete(const tsr_vqvae *m)
-{
-    return tsr_params_hold(m->ps, "");
-}
-
 /* --- writing -----------------------------------------------------------------------------------
  */
 

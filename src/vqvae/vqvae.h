@@ -90,12 +90,8 @@ const tsr_vqvae_config *tsr_vqvae_config_of(const tsr_vqvae *m);
 /* All metadata strings of the file it was opened from (empty object for a new one). Borrowed. */
 const json_t *tsr_vqvae_metadata(const tsr_vqvae *m);
 
-/* Bring what TSR_VQVAE_RUN left in the file into memory; writing does it itself. From any thread, any
- * number of times. Errors   TSR_EIO, TSR_ENUMERIC for values that are not finite. */
-TSR_USE tsr_status tsr_vqvae_complete(const tsr_vqvae *m);
-
-/* The weights; tsr_vqvae_complete() first where their values are meant. Whoever changes them calls tsr_vqvae_refresh() before the next encode or decode; no
- * worker may be running then. */
+/* The weights; of a model opened with TSR_VQVAE_RUN most are still in its file. Whoever changes
+ * them calls tsr_vqvae_refresh() before the next encode or decode; no worker may be running then. */
 tsr_params *tsr_vqvae_params(tsr_vqvae *m);
 TSR_USE tsr_status tsr_vqvae_refresh(tsr_vqvae *m);
 
