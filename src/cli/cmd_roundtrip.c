@@ -73,7 +73,9 @@ static tsr_status travel(const settings *s, const tsr_tool *tool, trip *t)
     in.count = n;
     for (size_t i = 0; i < n; i++)
         in.media[i] = &t->media[i];
-    TSR_TRY(tsr_tokenizer_encode(tool->tokenizer, tool->work, &in, &t->tokens));
+    tsr_status st = tsr_tokenizer_encode(tool->tokenizer, tool->work, &in, &t->tokens);
+    if (st != TSR_OK)
+        return tsr_context(st, "%s", t->path);
     TSR_TRY(tsr_tokenizer_decode(tool->tokenizer, tool->work, &t->tokens, &t->result));
     TSR_TRY(tsr_tokenizer_target(tool->tokenizer, tool->work, &in, &t->target));
     TSR_TRY(tsr_tokenizer_quality(tool->tokenizer, &t->target, &t->result, &t->quality));

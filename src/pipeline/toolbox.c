@@ -36,6 +36,21 @@ out:
     return st;
 }
 
+tsr_status tsr_toolbox_create(tsr_toolbox *b, const json_t *config, const char *origin)
+{
+    tsr_tool tool = {0};
+    tsr_status st;
+    TSR_GO(tsr_room(&b->tools, b->count, &b->cap, sizeof *b->tools));
+    TSR_GO(tsr_tokenizer_create(config, origin, &tool.tokenizer));
+    TSR_GO(tsr_tokenizer_work_create(tool.tokenizer, &tool.work));
+    TSR_GO(tsr_strdup(&tool.path, origin));
+    b->tools[b->count++] = tool;
+    tool = (tsr_tool){0};
+out:
+    clear_tool(&tool);
+    return st;
+}
+
 static int looks_like_tokenizer(const char *name)
 {
     const char *extension = tsr_path_extension(name);

@@ -34,6 +34,11 @@ typedef struct tsr_toolbox {
 TSR_USE tsr_status tsr_toolbox_add(tsr_toolbox *b, const char *path, const char *hint);
 void tsr_toolbox_clear(tsr_toolbox *b);
 
+/* Add a tokenizer that needs no file. config, origin: as tsr_tokenizer_create; the origin is
+ * its path.
+ * Errors   those of creating it. */
+TSR_USE tsr_status tsr_toolbox_create(tsr_toolbox *b, const json_t *config, const char *origin);
+
 /* Add `path` for a corpus: modalities whose tokenizer is not there yet are tried as the hint, for
  * published files that do not say what they are. Errors: TSR_ENOENT, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_toolbox_add_for(tsr_toolbox *b, const char *path, const tsr_manifest *m);

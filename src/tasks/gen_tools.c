@@ -5,6 +5,7 @@
 #include "tasks/genwork.h"
 #include "trainer/genpresets.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,11 +43,37 @@ static const char *plain_name(const tsr_mod *mod)
     return mod->name + (strncmp(mod->name, "tok_", 4) == 0 ? 4 : 0);
 }
 
-/* A published file serves several sizes: one that makes as many tokens as the model has. */
-static int fits(const tsr_mod *mod, const tsr_token_space *s)
+/* The kind that writes the records of a published modality with words of the text tokenizer; NULL
+ * for plain text and everything else. */
+static const char *kind_of_words(const tsr_mod *mod)
 {
-    return s->codebook_size == mod->vocabulary && s->height == mod->height &&
-           s->width == mod->width;
+    static const struct {
+        const char *name, *kind;
+    } of[] = {{"det", "boxes"},
+              {"color_palette", "palette"},
+              {"metadata", "metadata"},
+              {"human_poses", "poses"},
+              {"sam_instance", "instances"}};
+    for (size_t i = 0; i < sizeof of / sizeof *of && mod->cls == TSR_CLASS_SEQUENCE; i++)
+        if (strcmp(of[i].name, mod->name) == 0)
+            return of[i].kind;
+    return NULL;
+}
+
+static int is_text(const tsr_tokenizer *t)
+{
+    return strcmp(tsr_tokenizer_kind_name(t), "text") == 0;
+}
+
+/* A published file serves several sizes: one that makes as many tokens as the model has. */
+static int fits(const tsr_mod *mod, const tsr_tokenizer *t)
+{
+    const tsr_token_space *s = tsr_tokenizer_space(t);
+    if (s->height != mod->height || s->width != mod->width)
+        return 0;
+    if (mod->cls == TSR_CLASS_PIXELS)
+        return s->layout == TSR_LAYOUT_PATCHES && s->levels == mod->patch_values;
+    return s->codebook_size == mod->vocabulary && !(kind_of_words(mod) && is_text(t));
 }
 
 /* A model that does not name its tokenizers (a published one) goes by the names of modalities. */
@@ -57,8 +84,8 @@ static const tsr_tool *find_tool(const tsr_gen_work *w, size_t m)
     if (is_known(mod->tokenizer))
         return tsr_toolbox_find(&w->tools, &w->spaces[m]);
     for (size_t i = 0; i < w->tools.count && !tool; i++) {
-        const tsr_token_space *s = tsr_tokenizer_space(w->tools.tools[i].tokenizer);
-        if (tsr_modality_same(s->modality, mod->name) && fits(mod, s))
+        const tsr_tokenizer *t = w->tools.tools[i].tokenizer;
+        if (tsr_modality_same(tsr_tokenizer_space(t)->modality, mod->name) && fits(mod, t))
             tool = &w->tools.tools[i];
     }
     return tool;
@@ -82,6 +109,49 @@ static size_t missing(const tsr_gen_work *w)
     return n;
 }
 
+/* --- tokenizers without a file of their own --- */
+
+static tsr_status create(tsr_gen_work *w, json_t *config, const char *origin)
+{
+    if (!config)
+        TSR_FAIL(TSR_ENOMEM, "no memory for the settings of a tokenizer");
+    tsr_status st = tsr_toolbox_create(&w->tools, config, origin);
+    json_decref(config);
+    return st;
+}
+
+/* Published models read pictures in patches and name no tokenizer that cuts them. */
+static tsr_status add_pixels(tsr_gen_work *w, size_t m)
+{
+    const tsr_mod *mod = &w->mods->items[m];
+    json_int_t patch = lround(sqrt(mod->patch_values / (double)TSR_PATCH_CHANNELS));
+    if (mod->cls != TSR_CLASS_PIXELS || is_known(mod->tokenizer) || !is_wanted(w, m) ||
+        patch * patch * TSR_PATCH_CHANNELS != mod->patch_values)
+        return TSR_OK;
+    return create(w,
+                  json_pack("{ss, ss, s[II], sI}", "kind", "pixels", "modality", mod->name,
+                            "image_size", mod->height * patch, mod->width * patch, "patch_size",
+                            patch),
+                  mod->name);
+}
+
+/* Modality m is of records, and the text tokenizer was added for it: what writes them with its
+ * words. */
+static tsr_status add_records(tsr_gen_work *w, size_t m)
+{
+    const tsr_mod *mod = &w->mods->items[m];
+    const tsr_tool *last = w->tools.count ? &w->tools.tools[w->tools.count - 1] : NULL;
+    const char *kind = kind_of_words(mod);
+    if (!last || !kind || is_known(mod->tokenizer) || !is_text(last->tokenizer))
+        return TSR_OK;
+    return create(w,
+                  json_pack("{ss, ss, ss}", "kind", kind, "modality", mod->name, "text",
+                            last->path),
+                  mod->name);
+}
+
+/* --- files --- */
+
 /* Add what of a file or folder is for modality m and does not say so. */
 static tsr_status add_for(tsr_gen_work *w, const char *path, size_t m)
 {
@@ -93,6 +163,8 @@ static tsr_status add_for(tsr_gen_work *w, const char *path, size_t m)
     snprintf(option, sizeof option, "--tokenizers %s=FILE", mod->name);
     tsr_status st = tsr_toolbox_add_published(&w->tools, path, plain_name(mod), &w->spaces[m], option,
                                               &found);
+    if (st == TSR_OK && found)
+        st = add_records(w, m);
     return st != TSR_OK || found ? st : TSR_ENOENT;
 }
 
@@ -133,6 +205,7 @@ static tsr_status add_one(tsr_gen_work *w, const char *text, const char *path)
                  (int)n, text);
     const tsr_mod *mod = &w->mods->items[m];
     TSR_TRY(tsr_toolbox_add(&w->tools, path, plain_name(mod)));
+    TSR_TRY(add_records(w, m));
     if (find_tool(w, m))
         return TSR_OK;
     TSR_FAIL(TSR_EMISMATCH, "%s: not the tokenizer of %s, which makes %u x %u tokens of %u codes%s", path,
@@ -195,28 +268,44 @@ static tsr_status beside_model(tsr_gen_work *w)
     return st;
 }
 
+/* Which tokenizer a modality asks for, in words. */
+static void describe(const tsr_mod *mod, char *text, size_t size)
+{
+    char digest[TSR_DIGEST_CHARS];
+    tsr_digest_text(mod->tokenizer, digest);
+    if (is_known(mod->tokenizer))
+        snprintf(text, size, "tokenizer %s", digest);
+    else if (mod->cls == TSR_CLASS_SEQUENCE)
+        snprintf(text, size, "text of %u entries", mod->vocabulary);
+    else
+        snprintf(text, size, "%u x %u tokens of %u codes", mod->height, mod->width,
+                 mod->vocabulary);
+}
+
 tsr_status tsr_gen_tools(tsr_gen_work *w)
 {
     for (size_t m = 0; m < w->mods->count; m++)
         space_of(&w->mods->items[m], &w->spaces[m]);
+    for (size_t m = 0; m < w->mods->count; m++)
+        TSR_TRY(add_pixels(w, m));
     TSR_TRY(add_all_named(w));
     if (w->corpus)
         TSR_TRY(look_below(w, tsr_corpus_path(w->corpus), "tokenizers"));
     TSR_TRY(beside_model(w));
     for (size_t m = 0; m < w->mods->count; m++) {
-        char digest[TSR_DIGEST_CHARS];
+        char wanted[TSR_DIGEST_CHARS + 64];
         w->tool[m] = find_tool(w, m);
-        tsr_digest_text(w->mods->items[m].tokenizer, digest);
+        describe(&w->mods->items[m], wanted, sizeof wanted);
         if (w->tool[m] || !is_wanted(w, m))
             continue;
         if (w->conditions[m].origin != TSR_GEN_ABSENT)
             TSR_FAIL(TSR_ENOENT,
-                     "no tokenizer encodes %s for this model (tokenizer %s); name it, or its "
+                     "no tokenizer encodes %s for this model (%s); name it, or its "
                      "folder, with --tokenizers",
-                     w->mods->items[m].name, digest);
+                     w->mods->items[m].name, wanted);
         tsr_job_warn(w->spec->job,
-                     "no tokenizer decodes %s (tokenizer %s): its tokens are kept as they are",
-                     w->mods->items[m].name, digest);
+                     "no tokenizer decodes %s (%s): its tokens are kept as they are",
+                     w->mods->items[m].name, wanted);
     }
     return TSR_OK;
 }

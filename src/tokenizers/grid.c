@@ -70,8 +70,10 @@ static tsr_status complete(tsr_tokenizer *t, tsr_grid *g, const char *origin)
     size_t in = info->labels ? 1 : info->in_channels;
     if (info->is_vector || in != g->channels || info->labels != g->classes)
         TSR_FAIL(TSR_EMISMATCH,
-                 "%s: a network of %zu planes and %zu classes for a kind \"%s\" of %zu and %zu",
-                 origin, info->in_channels, info->labels, t->kind->name, g->channels, g->classes);
+                 "%s: not a tokenizer of %s: it reads %zu channels and %zu classes, where those of "
+                 "kind %s read %zu and %zu",
+                 origin, t->space.modality, info->in_channels, info->labels, t->kind->name,
+                 g->channels, g->classes);
     TSR_TRY(tsr_vqvae_plan_create(g->net.model, g->height, g->width, g->net.precision,
                                   &g->net.plan));
     const tsr_vqvae_sizes *sizes = tsr_vqvae_plan_sizes(g->net.plan);
@@ -144,6 +146,16 @@ static long long side_of(const char *hint)
     return at && strspn(at + 1, "0123456789") == strlen(at + 1) ? strtoll(at + 1, NULL, 10) : 0;
 }
 
+static tsr_status check_side(const char *path, const char *hint)
+{
+    if (hint && strchr(hint, '@') && side_of(hint) == 0)
+        TSR_FAIL(TSR_EARG,
+                 "%s: modality \"%s\": behind the @ stands one number, pixels a side, as in "
+                 "rgb@224",
+                 path, hint);
+    return TSR_OK;
+}
+
 /* Pixels a side that stand for one feature: 14 of DINOv2 and ImageBind, 16 of CLIP. */
 static long long side_of_feature(const char *hint)
 {
@@ -214,6 +226,8 @@ static tsr_status open_grid(tsr_tokenizer *t, const tsr_kind_file *file)
     json_t *published = NULL;
     tsr_status st = TSR_OK;
     TSR_TRY(tsr_grid_name(t, file));
+    if (!file->settings)
+        TSR_TRY(check_side(file->path, file->hint));
     TSR_TRY(start(t, &g));
     TSR_GO(tsr_vqvae_open(file->path, TSR_VQVAE_RUN, &model));
     g->net.model = model;

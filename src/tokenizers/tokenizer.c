@@ -92,7 +92,9 @@ static tsr_status peek(tsr_kind_file *file, json_t **value)
     FILE *f = fopen(file->path, "rb");
     if (!f)
         TSR_FAIL(TSR_EIO, "%s: %s", file->path, strerror(errno));
-    file->is_json = looks_like_json(f);
+    int first = getc(f);
+    rewind(f);
+    file->is_json = first != EOF && looks_like_json(f);
     tsr_status st;
     rewind(f);
     if (file->is_json) {
@@ -115,9 +117,21 @@ static tsr_status choose_kind(const tsr_kind_file *file, const tsr_kind **kind)
             *kind = *k;
             return TSR_OK;
         }
+    if (!file->hint)
+        TSR_FAIL(TSR_EUNSUPPORTED,
+                 "%s: cannot tell what kind of tokenizer this is (the file does not say); name its "
+                 "modality (-m)",
+                 file->path);
+    if (file->metadata && json_object_get(file->metadata, "enc_type"))
+        TSR_FAIL(TSR_EUNSUPPORTED,
+                 "%s: no tokenizer is known for a modality \"%s\"; names of published ones begin "
+                 "with rgb, depth, normal, semseg, canny_edge, sam_edge, clip, dinov2, imagebind, "
+                 "sam_instance or human_poses",
+                 file->path, file->hint);
     TSR_FAIL(TSR_EUNSUPPORTED,
-             "%s: cannot tell what kind of tokenizer this is%s; name its modality (-m)", file->path,
-             file->hint ? "" : " (the file does not say)");
+             "%s: not a tokenizer file: it names no kind, and no \"enc_type\" as those published with "
+             "4M do",
+             file->path);
 }
 
 static tsr_status open_file(const char *path, const char *hint, int quick, tsr_tokenizer **out)

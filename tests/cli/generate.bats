@@ -205,6 +205,40 @@ changed()
     exits 1 "${run[@]}" --tokenizers "tok_rgb@224=$scratch/none" -o "$scratch/d"
 }
 
+@test "pictures and records of published models need no files of their own" {
+    # text tokenizer alone: patches are cut, boxes and palettes written with its words
+    echo '{"kind": "pixels", "modality": "rgb@224", "image_size": 224, "patch_size": 16}' \
+        >"$scratch/pixels.json"
+    "$TESSERA_BUILD/write_model" "$scratch/m.safetensors" "caption=$scratch/words.json" \
+        "det=$scratch/words.json" "color_palette=$scratch/words.json" "rgb@224=$scratch/pixels.json"
+    local run=("$tessera" generate "$scratch/m.safetensors" --tokenizers "$scratch/words.json"
+        --progress none --quiet --set max_tokens=5)
+    exits 0 "${run[@]}" --from "rgb@224=$picture" --to det -o "$scratch/out"
+    jq -e '.instances | type == "array"' "$scratch/out/det.json"
+    exits 0 "${run[@]}" --from 'color_palette:={"colors": [[255, 0, 0]]}' --to caption \
+        -o "$scratch/a"
+    exits 1 "${run[@]}" --from "color_palette:=two colours" --to caption -o "$scratch/b"
+    exits 0 "${run[@]}" --tokenizers "det=$scratch/words.json" --to det -o "$scratch/c"
+    [ -f "$scratch/c/det.json" ]
+    # without it, what is missing is said
+    exits 1 "$tessera" generate "$scratch/m.safetensors" --quiet \
+        --from 'det:={"instances": []}' --to caption
+    contains "$errors" "text of "
+}
+
+@test "a published tokenizer for a name that is none" {
+    local encode=("$tessera" encode -t "$data/golden/rgb.safetensors" "$picture")
+    exits 2 "${encode[@]}" -m rgb@x
+    exits 2 "${encode[@]}" -m rgb@0
+    contains "$errors" "rgb@224"
+    exits 1 "${encode[@]}" -m banana
+    contains "$errors" "begin with"
+    exits 3 "${encode[@]}" -m depth@224
+    contains "$errors" "3 channels"
+    exits 1 "$tessera" encode -t "$scratch/run/model.safetensors" -m rgb "$picture"
+    contains "$errors" "not a tokenizer file"
+}
+
 @test "super-resolution by a second model" {
     local tok="$data/golden/rgb.safetensors" run="$scratch/run"
     "$TESSERA_BUILD/write_model" "$run/base.safetensors" "caption=$of/caption.json" "tok_rgb@224=$tok"

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Writes a small untrained model for given tokenizers: write_model MODEL NAME=TOKENIZER... Used by
- * the tests of generation. Modalities named tok_... do not know who made their tokens, as in
- * published models. */
+ * the tests of generation. Modalities named tok_..., det, color_palette and rgb@224 do not know who
+ * made their tokens, as in published models. */
 #include "tokenizers/tokenizer.h"
 #include "trainer/fm.h"
 
 #include <stdio.h>
 #include <string.h>
+
+static int is_published(const char *name)
+{
+    return strncmp(name, "tok_", 4) == 0 || strcmp(name, "det") == 0 ||
+           strcmp(name, "color_palette") == 0 || strcmp(name, "rgb@224") == 0;
+}
 
 static tsr_status add(tsr_mods *mods, char *argument)
 {
@@ -16,10 +22,10 @@ static tsr_status add(tsr_mods *mods, char *argument)
     if (!path)
         TSR_FAIL(TSR_EARG, "%s: expected NAME=TOKENIZER", argument);
     *path++ = '\0';
-    int published = strncmp(argument, "tok_", 4) == 0;
-    TSR_TRY(tsr_tokenizer_open(path, argument + (published ? 4 : 0), &t));
+    int tok = strncmp(argument, "tok_", 4) == 0;
+    TSR_TRY(tsr_tokenizer_open(path, argument + (tok ? 4 : 0), &t));
     tsr_mod_of_space(tsr_tokenizer_space(t), &mod);
-    if (published)
+    if (is_published(argument))
         mod.tokenizer = (tsr_digest){0, 0};
     tsr_tokenizer_destroy(t);
     snprintf(mod.name, sizeof mod.name, "%s", argument);
