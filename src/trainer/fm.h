@@ -71,8 +71,9 @@ typedef enum tsr_fm_use {
     TSR_FM_RUN,   /* values stay in the file, which stays open, until a graph needs them, and then
                      go straight into the form it needs: products hold each weight once, tables
                      are read row by row. What the reference ties is two parameters. */
-    TSR_FM_LOOK,  /* the header alone is read, to describe the model. Wrong tensors are no failure
-                     but part of the description. */
+    TSR_FM_LOOK,  /* to describe the model: of values only small tables that may be tied are read,
+                     larger ones are taken to be. Wrong tensors are no failure but part of the
+                     description. */
 } tsr_fm_use;
 
 /* The same for a purpose. Errors of values (TSR_ENUMERIC) come from the first run that reads them. */

@@ -324,16 +324,20 @@ static tsr_status read_config(const tsr_safetensors *f, tsr_fm *m)
     return st;
 }
 
+#define SMALL_TABLE ((size_t)4 << 20) /* bytes; comparing larger ones takes longer than people wait */
+
 /* 1 when the file has both tensors, and they are two parameters: for training when they are not the
- * same; to run, so that nobody has to compare them. */
+ * same; to run, so that nobody has to compare them; to look, when they are small and not the same. */
 static int untied(const tsr_safetensors *f, const tsr_tie *t, tsr_fm_use use)
 {
     const tsr_stored *a = tsr_safetensors_find(f, t->name);
     const tsr_stored *b = tsr_safetensors_find(f, t->other);
-    if (!a || !b || t->idle || use == TSR_FM_LOOK)
+    if (!a || !b || t->idle)
         return 0;
     if (use == TSR_FM_RUN)
         return 1;
+    if (use == TSR_FM_LOOK && a->count > SMALL_TABLE / tsr_dtype_bytes(a->dtype))
+        return 0;
     return a->dtype != b->dtype || a->count != b->count ||
            memcmp(a->data, b->data, a->count * tsr_dtype_bytes(a->dtype)) != 0;
 }

@@ -176,7 +176,9 @@ PY
     # a number of the last row, and the file cut short
     cp "$scratch/a.index" "$scratch/b.index"
     size=$(stat -c %s "$scratch/b.index")
-    printf '\377' | dd of="$scratch/b.index" bs=1 seek=$((size / 2)) conv=notrunc status=none
+    byte=$(od -An -tu1 -j$((size / 2)) -N1 "$scratch/b.index")
+    printf "\\$(printf %o $((byte ^ 255)))" |
+        dd of="$scratch/b.index" bs=1 seek=$((size / 2)) conv=notrunc status=none
     exits 3 "${retrieve[@]}" "$scratch/b.index" --from row=0
     head -c $((size / 2)) "$scratch/a.index" >"$scratch/b.index"
     exits 1 "${retrieve[@]}" "$scratch/b.index" --from row=0

@@ -57,7 +57,7 @@ stop()
     # A setting that this version does not know would give other tokens: refused. Same length.
     sed 's/\\"background\\"/\\"backgrounx\\"/' "$scratch/a.safetensors" >"$scratch/later.safetensors"
     cmp -s "$scratch/a.safetensors" "$scratch/later.safetensors" && return 1
-    exits 2 "$tessera" encode -t "$scratch/later.safetensors" "$scratch/depth.yaml"
+    exits 3 "$tessera" encode -t "$scratch/later.safetensors" "$scratch/depth.yaml"
     contains "$errors" 'later.safetensors: a tokenizer of this kind has no setting "backgrounx"'
 }
 

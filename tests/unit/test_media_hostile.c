@@ -66,9 +66,13 @@ static const hostile table[] = {
     {"wide.pfm", BYTES("Pf\n40000 1\n-1\nabcd"), TSR_ELIMIT, "40000 x 1"},
     {"half.pfm", BYTES("Pf\n1.5 1\n-1\nabcd"), TSR_EFORMAT, "1.5"},
     {"type.npy",
+     BYTES(NPY_HEAD "{'descr': '<c8', 'fortran_order': False, 'shape': (1, 1), }        \n"
+                    "abcdabcd"),
+     TSR_EUNSUPPORTED, "of type"},
+    {"objects.npy",
      BYTES(NPY_HEAD "{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }         \n"
                     "abcd"),
-     TSR_EUNSUPPORTED, "of type"},
+     TSR_EFORMAT, "pickle"},
     {"huge.npy",
      BYTES(NPY_HEAD "{'descr':'<f4','fortran_order':False,'shape':(99999999,99999999)} "
                     "    \nabcd"),
