@@ -137,6 +137,9 @@ static tsr_status name_cells(const tsr_gen_work *w, const tsr_gen_item *item, si
         return name_share(text, v[0], w->spec->seed, tsr_gen_key(item, 0), c);
     case 4:
         return name_rectangle(text, v, c);
+    case 2:
+    case 3:
+        TSR_FAIL(TSR_EARG, "\"%s\": expected a share, the four numbers X0,Y0,X1,Y1, or a picture", text);
     default:
         break;
     }

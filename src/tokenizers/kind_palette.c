@@ -96,7 +96,7 @@ static tsr_status decode(const tsr_tokenizer *t, tsr_tokenizer_work *w, const ts
     (void)w;
     if (n < 1 || !tsr_text_is_value(text, tokens->ids[0], &line, &value) || line != 1 ||
         value < 1 || value > TSR_PALETTE_MAX || n != 1 + 3 * (size_t)value)
-        TSR_FAIL(TSR_EFORMAT, "%s: not a palette: %zu tokens that do not start with v1=<colours>",
+        TSR_FAIL(TSR_EFORMAT, "%s: not a palette: %zu tokens, expected v1=<colours> and three a colour",
                  t->space.modality, n);
     p.count = value;
     for (size_t i = 1; i < n; i++) {

@@ -168,7 +168,7 @@ changed()
     exits 2 "${generate[@]}" --from "caption:=a" --to rgb --hide caption=0.5
     contains "$errors" "[MASK]"
     exits 2 "${generate[@]}" --from "rgb=$picture" --to rgb --hide rgb=0.5 --keep rgb=0.5
-    for wrong in 1.5 -1 0.5,0.5,0.4,1 0,0,2,1 ''; do
+    for wrong in 1.5 -1 0.5,0.5,0.4,1 0,0,2,1 0.3,0.3,0.7 ''; do
         exits 2 "${generate[@]}" --from "rgb=$picture" --to rgb "${tok[@]}" --hide "rgb=$wrong"
     done
     exits 1 "${generate[@]}" --from "rgb=$picture" --to rgb "${tok[@]}" --hide "rgb=$scratch/none"
