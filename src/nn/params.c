@@ -87,9 +87,9 @@ void tsr_params_destroy(tsr_params *ps)
     if (!ps)
         return;
     tsr_packs_clear(&ps->packs);
+    detach(ps);
     for (size_t i = 0; i < ps->count; i++)
         param_destroy(ps->items[i]);
-    detach(ps);
     pthread_mutex_destroy(&ps->lock);
     tsr_free(ps->items);
     tsr_free(ps->slots);
