@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "types/tokens.h"
 
 #include <errno.h>
@@ -142,6 +143,8 @@ static tsr_status open_file(const char *path, const char *hint, int quick, tsr_t
     tsr_status st = TSR_OK;
     if (hint && !tsr_modality_name_ok(hint))
         TSR_FAIL(TSR_EARG, "\"%.80s\" is not a modality name", hint);
+    if (hint && tsr_starts_with(hint, "tok_")) /* as published models call the modality */
+        file.hint = hint + 4;
     TSR_GO(peek(&file, &value));
     TSR_GO(tsr_alloc(&t, 1, sizeof *t));
     TSR_GO(choose_kind(&file, &t->kind));

@@ -21,7 +21,8 @@ typedef struct tsr_tokenizer tsr_tokenizer;
 typedef struct tsr_tokenizer_work tsr_tokenizer_work;
 
 /* Read a tokenizer file. The kind is found in its metadata (key "tessera"), or guessed for
- * published 4M files (which have none) with `hint`, the modality's name, NULL if unknown.
+ * published 4M files (which have none) with `hint`, the modality's name, with "tok_" before it or
+ * not, NULL if unknown.
  * Errors   TSR_ENOENT, TSR_EFORMAT, TSR_EUNSUPPORTED, TSR_EMISMATCH (tensors of wrong shape, settings
  *          that cannot be), TSR_EARG (hint is not a name). */
 TSR_USE tsr_status tsr_tokenizer_open(const char *path, const char *hint, tsr_tokenizer **out);

@@ -228,6 +228,10 @@ changed()
 
 @test "a published tokenizer for a name that is none" {
     local encode=("$tessera" encode -t "$data/golden/rgb.safetensors" "$picture")
+    exits 0 "${encode[@]}" -m tok_rgb@224
+    tokens=$(jq -c .tokens <<<"$output")
+    exits 0 "${encode[@]}" -m rgb@224
+    [ "$(jq -c .tokens <<<"$output")" = "$tokens" ]
     exits 2 "${encode[@]}" -m rgb@x
     exits 2 "${encode[@]}" -m rgb@0
     contains "$errors" "rgb@224"
