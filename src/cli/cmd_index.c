@@ -41,7 +41,7 @@ static const tsr_option options[] = {
     {"batch", 'b', TSR_OPT_INT, offsetof(settings, batch), "32", 1, 4096, "N",
      "predictions side by side; vectors do not depend on it"},
     {"precision", 'p', TSR_OPT_CHOICE, offsetof(settings, precision), "auto", 0, 0,
-     "auto|fp32|bf16", "numbers the model computes with; auto: what this machine is fast at"},
+     TSR_PRECISION_CHOICES, "numbers the model computes with; auto: what this machine is fast at"},
     {"seed", 0, TSR_OPT_INT, offsetof(settings, seed), "0", 0, 9007199254740992.0, "N",
      "of predictions"},
     TSR_OPTION_JSON(settings),
@@ -66,7 +66,6 @@ static tsr_status print_about(const settings *s, const json_t *o)
 
 static int run(const void *settings_, int n_operands, char *const *operands)
 {
-    static const tsr_precision precisions[] = {0, TSR_PRECISION_FP32, TSR_PRECISION_BF16};
     const settings *s = settings_;
     json_t *about = NULL;
     tsr_meter meter;
@@ -87,8 +86,7 @@ static int run(const void *settings_, int n_operands, char *const *operands)
                                  .variants = (size_t)s->variants,
                                  .seed = (uint64_t)s->seed,
                                  .batch = (size_t)s->batch,
-                                 .precision = s->precision ? precisions[s->precision]
-                                                           : tsr_precision_default(),
+                                 .precision = tsr_precision_chosen(s->precision),
                                  .features = s->features,
                                  .vectors = s->vectors,
                                  .cells = (size_t)s->cells,

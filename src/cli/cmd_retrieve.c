@@ -52,7 +52,7 @@ static const tsr_option options[] = {
     {"batch", 'b', TSR_OPT_INT, offsetof(settings, batch), "32", 1, 4096, "N",
      "predictions and likelihoods side by side; results do not depend on it"},
     {"precision", 'p', TSR_OPT_CHOICE, offsetof(settings, precision), "auto", 0, 0,
-     "auto|fp32|bf16", "numbers the model computes with; auto: what this machine is fast at"},
+     TSR_PRECISION_CHOICES, "numbers the model computes with; auto: what this machine is fast at"},
     {"seed", 0, TSR_OPT_INT, offsetof(settings, seed), "0", 0, 9007199254740992.0, "N",
      "of predictions, orders of places and the bootstrap"},
     {"quiet", 'q', TSR_OPT_FLAG, offsetof(settings, quiet), NULL, 0, 0, NULL,
@@ -137,7 +137,6 @@ static tsr_status print_record(const settings *s, const json_t *record)
 
 static int run(const void *settings_, int n_operands, char *const *operands)
 {
-    static const tsr_precision precisions[] = {0, TSR_PRECISION_FP32, TSR_PRECISION_BF16};
     const settings *s = settings_;
     viewer v = {.st = TSR_OK};
     json_t *record = NULL;
@@ -158,8 +157,7 @@ static int run(const void *settings_, int n_operands, char *const *operands)
                              .variants = (size_t)s->variants,
                              .seed = (uint64_t)s->seed,
                              .batch = (size_t)s->batch,
-                             .precision =
-                                 s->precision ? precisions[s->precision] : tsr_precision_default(),
+                             .precision = tsr_precision_chosen(s->precision),
                              .top = (size_t)s->top,
                              .rerank = (size_t)s->rerank,
                              .candidate = s->candidate,
