@@ -123,9 +123,8 @@ static tsr_status open_tokenizer(const json_t *section, tsr_task_modality *m)
                  "modality %s: give either \"tokenizer\", a file, or \"kind\", the "
                  "kind of one that needs no file",
                  m->name);
-    /* Published models call the tokens of "rgb" "tok_rgb@224". */
-    const char *hint = m->name + (tsr_starts_with(m->name, "tok_") ? 4 : 0);
-    TSR_TRY(m->file ? tsr_tokenizer_open(m->file, hint, &m->tokenizer) : create_inline(section, m));
+    TSR_TRY(m->file ? tsr_tokenizer_open(m->file, m->name, &m->tokenizer)
+                    : create_inline(section, m));
     if (json_object_get(section, "tokens") &&
         (!m->file || tsr_tokenizer_space(m->tokenizer)->layout != TSR_LAYOUT_GRID))
         TSR_FAIL(TSR_ECONFIG,

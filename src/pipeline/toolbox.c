@@ -120,9 +120,10 @@ static int words_in_common(const char *path, const char *modality)
     return (strstr(name, "global") != NULL) == (strstr(modality, "global") != NULL) ? common : -1;
 }
 
-/* 1 when the file, opened for the modality, is that and makes such tokens. From its header. */
-static int is_for(const char *path, const char *modality, const tsr_token_space *want)
+/* 1 when the file, opened for that modality, is for it and makes such tokens. From its header. */
+static int is_for(const char *path, const tsr_token_space *want)
 {
+    const char *modality = tsr_modality_plain(want->modality);
     tsr_tokenizer *t;
     if (tsr_tokenizer_look(path, modality, &t) != TSR_OK)
         return 0;
@@ -138,11 +139,10 @@ typedef struct candidates {
     int common;
 } candidates;
 
-static tsr_status consider(candidates *c, const char *path, const char *modality,
-                           const tsr_token_space *want)
+static tsr_status consider(candidates *c, const char *path, const tsr_token_space *want)
 {
-    int common = words_in_common(path, modality);
-    if ((c->best && common < c->common) || !is_for(path, modality, want))
+    int common = words_in_common(path, tsr_modality_plain(want->modality));
+    if ((c->best && common < c->common) || !is_for(path, want))
         return TSR_OK;
     tsr_free(c->other);
     c->other = c->best && common == c->common ? c->best : NULL;
@@ -153,14 +153,14 @@ static tsr_status consider(candidates *c, const char *path, const char *modality
     return tsr_strdup(&c->best, path);
 }
 
-tsr_status tsr_toolbox_add_published(tsr_toolbox *b, const char *path, const char *modality,
+tsr_status tsr_toolbox_add_published(tsr_toolbox *b, const char *path,
                                      const tsr_token_space *want, const char *option, int *found)
 {
     tsr_names names = {0};
     candidates c = {0};
     tsr_status st = TSR_OK;
     if (!tsr_is_folder(path))
-        TSR_GO(consider(&c, path, modality, want));
+        TSR_GO(consider(&c, path, want));
     else
         TSR_GO(tsr_walk_folder(path, 1, &names));
     for (size_t i = 0; i < names.count; i++) {
@@ -168,7 +168,7 @@ tsr_status tsr_toolbox_add_published(tsr_toolbox *b, const char *path, const cha
         if (!looks_like_tokenizer(names.names[i]))
             continue;
         TSR_GO(tsr_path_join(&full, path, names.names[i]));
-        st = consider(&c, full, modality, want);
+        st = consider(&c, full, want);
         tsr_free(full);
         TSR_GO(st);
     }
@@ -179,7 +179,7 @@ tsr_status tsr_toolbox_add_published(tsr_toolbox *b, const char *path, const cha
                    c.other, c.best, want->modality, option);
     *found = c.best != NULL;
     if (c.best)
-        TSR_GO(add_file(b, c.best, modality));
+        TSR_GO(add_file(b, c.best, want->modality));
 out:
     tsr_free(c.best);
     tsr_free(c.other);

@@ -43,11 +43,11 @@ TSR_USE tsr_status tsr_toolbox_create(tsr_toolbox *b, const json_t *config, cons
  * published files that do not say what they are. Errors: TSR_ENOENT, TSR_ENOMEM. */
 TSR_USE tsr_status tsr_toolbox_add_for(tsr_toolbox *b, const char *path, const tsr_manifest *m);
 
-/* Add the file of `path`, a file or folder, that is for `modality` though it does not say so (published
- * files): the one that makes tokens of the grid and codebook of `want`. Of several the one whose name
+/* Add the file of `path`, a file or folder, that is for the modality of `want` though it does not say so
+ * (published files): the one that makes tokens of its grid and codebook. Of several the one whose name
  * says so; *found 0: none. `option` is how a file is named for a modality, in messages.
  * Errors   TSR_EMISMATCH naming two files that fit alike; those of opening the one. */
-TSR_USE tsr_status tsr_toolbox_add_published(tsr_toolbox *b, const char *path, const char *modality,
+TSR_USE tsr_status tsr_toolbox_add_published(tsr_toolbox *b, const char *path,
                                              const tsr_token_space *want, const char *option,
                                              int *found);
 

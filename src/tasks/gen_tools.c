@@ -36,13 +36,6 @@ static int is_known(tsr_digest d)
     return d.hi != 0 || d.lo != 0;
 }
 
-/* The name a tokenizer's file is opened by: "tok_depth@224" is made by that of "depth", at 224
- * pixels. */
-static const char *plain_name(const tsr_mod *mod)
-{
-    return mod->name + (strncmp(mod->name, "tok_", 4) == 0 ? 4 : 0);
-}
-
 /* The kind that writes the records of a published modality with words of the text tokenizer; NULL
  * for plain text and everything else. */
 static const char *kind_of_words(const tsr_mod *mod)
@@ -159,10 +152,9 @@ static tsr_status add_for(tsr_gen_work *w, const char *path, size_t m)
     char option[TSR_NAME_CHARS + 32];
     int found = 0;
     if (is_known(mod->tokenizer))
-        return tsr_toolbox_add(&w->tools, path, plain_name(mod));
+        return tsr_toolbox_add(&w->tools, path, mod->name);
     snprintf(option, sizeof option, "--tokenizers %s=FILE", mod->name);
-    tsr_status st = tsr_toolbox_add_published(&w->tools, path, plain_name(mod), &w->spaces[m], option,
-                                              &found);
+    tsr_status st = tsr_toolbox_add_published(&w->tools, path, &w->spaces[m], option, &found);
     if (st == TSR_OK && found)
         st = add_records(w, m);
     return st != TSR_OK || found ? st : TSR_ENOENT;
@@ -204,7 +196,7 @@ static tsr_status add_one(tsr_gen_work *w, const char *text, const char *path)
         TSR_FAIL(TSR_EARG, "--tokenizers %s: no such file, and no modality \"%.*s\" of the model", text,
                  (int)n, text);
     const tsr_mod *mod = &w->mods->items[m];
-    TSR_TRY(tsr_toolbox_add(&w->tools, path, plain_name(mod)));
+    TSR_TRY(tsr_toolbox_add(&w->tools, path, mod->name));
     TSR_TRY(add_records(w, m));
     if (find_tool(w, m))
         return TSR_OK;

@@ -135,16 +135,19 @@ static tsr_status choose_kind(const tsr_kind_file *file, const tsr_kind **kind)
              file->path);
 }
 
+const char *tsr_modality_plain(const char *name)
+{
+    return name + (tsr_starts_with(name, "tok_") ? 4 : 0);
+}
+
 static tsr_status open_file(const char *path, const char *hint, int quick, tsr_tokenizer **out)
 {
-    tsr_kind_file file = {.path = path, .hint = hint, .quick = quick};
+    tsr_kind_file file = {.path = path, .hint = hint ? tsr_modality_plain(hint) : NULL, .quick = quick};
     json_t *value = NULL;
     tsr_tokenizer *t = NULL;
     tsr_status st = TSR_OK;
     if (hint && !tsr_modality_name_ok(hint))
         TSR_FAIL(TSR_EARG, "\"%.80s\" is not a modality name", hint);
-    if (hint && tsr_starts_with(hint, "tok_")) /* as published models call the modality */
-        file.hint = hint + 4;
     TSR_GO(peek(&file, &value));
     TSR_GO(tsr_alloc(&t, 1, sizeof *t));
     TSR_GO(choose_kind(&file, &t->kind));

@@ -20,6 +20,10 @@ typedef struct tsr_tokenizer tsr_tokenizer;
  * tokenizer. */
 typedef struct tsr_tokenizer_work tsr_tokenizer_work;
 
+/* The name of what a published modality's tokens are of: "rgb@224" for "tok_rgb@224", as published
+ * models call them; other names are their own. Borrowed. */
+const char *tsr_modality_plain(const char *name);
+
 /* Read a tokenizer file. The kind is found in its metadata (key "tessera"), or guessed for
  * published 4M files (which have none) with `hint`, the modality's name, with "tok_" before it or
  * not, NULL if unknown.
