@@ -521,16 +521,12 @@ static tsr_status quality(const tsr_tokenizer *t, const tsr_media *want, const t
     static const tsr_seq_order fixed = {0};
     scene a = {0}, b = {0};
     tsr_str x = {0}, y = {0};
-    double exact;
     tsr_status st = TSR_OK;
     TSR_GO(read_decoded(t, want->as.record, &a));
     TSR_GO(read_decoded(t, got->as.record, &b));
     TSR_GO(say(&fixed, NULL, &a, &x));
     TSR_GO(say(&fixed, NULL, &b, &y));
-    TSR_GO(tsr_words_agree(x.s, y.s, &exact));
-    TSR_GO(tsr_json_set(into, "exact", json_real(exact)));
-    TSR_GO(tsr_json_set(into, "count_error",
-                        json_integer(llabs((json_int_t)a.n_queries - (json_int_t)b.n_queries))));
+    TSR_GO(tsr_words_quality(x.s, a.n_queries, y.s, b.n_queries, into));
 out:
     tsr_str_clear(&x);
     tsr_str_clear(&y);

@@ -442,16 +442,12 @@ static tsr_status quality(const tsr_tokenizer *t, const tsr_media *want, const t
     static const settings plain = {.clip = 1};
     people a = {0}, b = {0};
     tsr_str x = {0}, y = {0};
-    double exact;
     tsr_status st = TSR_OK;
     TSR_GO(gather(t, NULL, NULL, want->as.record, &a));
     TSR_GO(gather(t, NULL, NULL, got->as.record, &b));
     TSR_GO(say(&plain, &a, NULL, &x));
     TSR_GO(say(&plain, &b, NULL, &y));
-    TSR_GO(tsr_words_agree(x.s, y.s, &exact));
-    TSR_GO(tsr_json_set(into, "exact", json_real(exact)));
-    TSR_GO(tsr_json_set(into, "count_error",
-                        json_integer(llabs((json_int_t)a.count - (json_int_t)b.count))));
+    TSR_GO(tsr_words_quality(x.s, a.count, y.s, b.count, into));
 out:
     tsr_str_clear(&x);
     tsr_str_clear(&y);

@@ -83,16 +83,19 @@ int tsr_words_values(const tsr_words *w, size_t at, size_t n, int line, unsigned
     return 1;
 }
 
-tsr_status tsr_words_agree(const char *a, const char *b, double *out)
+tsr_status tsr_words_quality(const char *want, size_t count, const char *got, size_t got_count,
+                             json_t *into)
 {
+    json_int_t more = (json_int_t)got_count - (json_int_t)count;
     tsr_words x = {0}, y = {0};
     tsr_status st = TSR_OK;
-    TSR_GO(split(a, &x));
-    TSR_GO(split(b, &y));
+    TSR_GO(split(want, &x));
+    TSR_GO(split(got, &y));
     size_t most = x.count > y.count ? x.count : y.count, same = 0;
     for (size_t i = 0; i < x.count && i < y.count; i++)
         same += strcmp(x.list[i].s, y.list[i].s) == 0;
-    *out = most ? (double)same / (double)most : 1;
+    TSR_GO(tsr_json_set(into, "exact", json_real(most ? (double)same / (double)most : 1)));
+    TSR_GO(tsr_json_set(into, "count_error", json_integer(more < 0 ? -more : more)));
 out:
     tsr_words_clear(&x);
     tsr_words_clear(&y);

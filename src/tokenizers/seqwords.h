@@ -36,8 +36,10 @@ int tsr_word_is(const tsr_words *w, size_t i, const char *s);
 /* 1 when words [at, at + n) are v<line>=<value> each; their values. */
 int tsr_words_values(const tsr_words *w, size_t at, size_t n, int line, unsigned *values);
 
-/* Share of places where two texts have the same word, of the longer one; 1 when both are empty. */
-TSR_USE tsr_status tsr_words_agree(const char *a, const char *b, double *out);
+/* kind.h's quality of words: exact, the share of places where two texts have the same word, of the longer
+ * one, 1 when both are empty; count_error, by how many things of `count` there are others in `got`. */
+TSR_USE tsr_status tsr_words_quality(const char *want, size_t count, const char *got, size_t got_count,
+                                     json_t *into);
 
 /* ---- codes: v0=<id>, from 512 on v1=<id - 512> ---- */
 
