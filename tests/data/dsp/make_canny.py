@@ -12,23 +12,9 @@ import struct
 import cv2
 import numpy as np
 
+from madeup import Noise, fnv
+
 COUNT = 400
-
-
-def fnv(data):
-    h = 0xCBF29CE484222325
-    for b in data:
-        h = ((h ^ b) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return h
-
-
-class Noise:
-    def __init__(self, seed):
-        self.x = seed & 0xFFFFFFFF
-
-    def __call__(self, n):
-        self.x = (self.x * 1664525 + 1013904223) & 0xFFFFFFFF
-        return (self.x >> 8) % n
 
 
 def picture(k):

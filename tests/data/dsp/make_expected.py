@@ -10,6 +10,8 @@ import sys
 
 import numpy as np
 
+from madeup import fnv
+
 
 def noise(seed, n):
     """The generator of dsp_testing.h: 32-bit values of a linear congruence."""
@@ -19,13 +21,6 @@ def noise(seed, n):
         x = (x * 1664525 + 1013904223) & 0xFFFFFFFF
         out[i] = x
     return out
-
-
-def fnv(data):
-    h = 0xCBF29CE484222325
-    for b in data:
-        h = ((h ^ b) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return h
 
 
 def row(values):

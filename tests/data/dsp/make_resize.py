@@ -11,6 +11,8 @@ import struct
 import numpy as np
 from PIL import Image
 
+from madeup import fnv
+
 FILTERS = [Image.NEAREST, Image.BOX, Image.BILINEAR, Image.BICUBIC, Image.LANCZOS]
 COUNT, LIMIT = 400, 200 * 200 * 3 + 64
 
@@ -20,13 +22,6 @@ a, c = 1, 0
 for i in range(LIMIT):
     A[i], C[i] = a, c
     a, c = a * 1664525 & 0xFFFFFFFF, (c * 1664525 + 1013904223) & 0xFFFFFFFF
-
-
-def fnv(data):
-    h = 0xCBF29CE484222325
-    for b in data:
-        h = ((h ^ b) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return h
 
 
 def size(v, far):
