@@ -309,7 +309,7 @@ tsr_status tsr_params_attach(tsr_params *ps, tsr_param_source source)
 }
 
 /* All bits of an infinity's or NaN's exponent are set, and of nothing else's. */
-static int all_finite(const float *x, size_t n)
+int tsr_all_finite(const float *x, size_t n)
 {
     uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
@@ -325,7 +325,7 @@ static tsr_status read_checked(const tsr_param *p, size_t first, size_t count, f
     if (!p->source || !p->stored)
         TSR_FAIL(TSR_EARG, "tensor \"%.200s\" has no values", p->name);
     TSR_TRY(p->source->read(p->source->ctx, p->stored, first, count, out));
-    if (!all_finite(out, count))
+    if (!tsr_all_finite(out, count))
         TSR_FAIL(TSR_ENUMERIC, "%s: tensor \"%.200s\" holds a value that is not a finite number",
                  p->source->name, p->name);
     return TSR_OK;

@@ -79,6 +79,9 @@ int tsr_params_deferred(const tsr_params *ps);
  * Errors   TSR_EIO, TSR_ENUMERIC as above; the first one is remembered in p->broken. */
 TSR_USE tsr_status tsr_param_read(const tsr_param *p, size_t first, size_t count, float *out);
 
+/* 1 when all n values are finite numbers. */
+int tsr_all_finite(const float *x, size_t n);
+
 /* Packed forms of the weights, kept beside them for all graphs (nn/packs.h). */
 struct tsr_packs *tsr_params_packs(tsr_params *ps);
 

@@ -498,19 +498,13 @@ out:
     return st;
 }
 
-/* All bits of an infinity's or NaN's exponent are set; the OR over a block shows one. */
 static int all_finite(const tsr_stored *t, float *scratch, size_t room)
 {
     tsr_stored piece = *t;
     for (size_t at = 0; at < t->count; at += room) {
         piece.count = t->count - at < room ? t->count - at : room;
         piece.data = (const char *)t->data + at * tsr_dtype_bytes(t->dtype);
-        if (tsr_stored_floats(&piece, scratch) != TSR_OK)
-            return 0;
-        int bad = 0;
-        for (size_t i = 0; i < piece.count; i++)
-            bad |= !isfinite(scratch[i]);
-        if (bad)
+        if (tsr_stored_floats(&piece, scratch) != TSR_OK || !tsr_all_finite(scratch, piece.count))
             return 0;
     }
     return 1;

@@ -43,7 +43,4 @@ TSR_USE tsr_status tsr_vqvae_check_labels(const tsr_vqvae *m, const int32_t *lab
 /* A size of 0 x 0 becomes the model's own; TSR_EARG unless a multiple of the patch. */
 TSR_USE tsr_status tsr_vqvae_settle_size(const tsr_vqvae *m, size_t *height, size_t *width);
 
-/* 1 when all n values are finite. */
-int tsr_all_finite(const float *x, size_t n);
-
 #endif

@@ -8,7 +8,6 @@
 #include "vqvae/diffdecode.h"
 #include "vqvae/vqvae_model.h"
 
-#include <math.h>
 #include <string.h>
 
 #define MAX_SIDE 65536 /* pixels */
@@ -206,14 +205,6 @@ void tsr_vqvae_work_destroy(tsr_vqvae_work *w)
     tsr_diffuse_work_destroy(w->diff);
     tsr_free(w->scratch);
     tsr_free(w);
-}
-
-int tsr_all_finite(const float *x, size_t n)
-{
-    int bad = 0;
-    for (size_t i = 0; i < n; i++)
-        bad |= !isfinite(x[i]);
-    return !bad;
 }
 
 tsr_status tsr_vqvae_check_labels(const tsr_vqvae *m, const int32_t *labels, size_t n)
