@@ -257,6 +257,17 @@ int tsr_is_folder(const char *path)
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
+int tsr_file_head(const char *path, char *head, int bytes)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return -1;
+    size_t n = fread(head, 1, (size_t)bytes, f);
+    memset(head + n, 0, (size_t)bytes - n);
+    fclose(f);
+    return (int)n;
+}
+
 tsr_status tsr_file_stat(const char *path, uint64_t *bytes, int64_t *mtime_ns)
 {
     struct stat s;

@@ -70,6 +70,10 @@ const char *tsr_path_extension(const char *path);
 int tsr_file_exists(const char *path);
 int tsr_is_folder(const char *path);
 
+/* The first `bytes` of a file, zeros behind its end. Returns how many there are, -1 when it cannot be
+ * opened. */
+int tsr_file_head(const char *path, char *head, int bytes);
+
 /* Size and modification time (ns since 1970) of a regular file, symlinks followed. */
 TSR_USE tsr_status tsr_file_stat(const char *path, uint64_t *bytes, int64_t *mtime_ns);
 

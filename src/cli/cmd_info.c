@@ -225,22 +225,9 @@ static tsr_status describe_json(const char *path, const settings *s, json_t *int
 
 /* --- which of them --- */
 
-static tsr_status first_bytes(const char *path, char head[10])
-{
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        TSR_FAIL(TSR_ENOENT, "%s: cannot be opened", path);
-    size_t n = fread(head, 1, 9, f);
-    memset(head + n, 0, 10 - n);
-    fclose(f);
-    if (n == 0)
-        TSR_FAIL(TSR_EFORMAT, "%s: is empty", path);
-    return TSR_OK;
-}
-
 static tsr_status describe(const char *path, const settings *s, json_t *into, tsr_status *verdict)
 {
-    char head[10];
+    char head[10] = {0};
     uint64_t bytes;
     int64_t mtime;
     TSR_TRY(tsr_json_set(into, "path", json_string(path)));
@@ -248,7 +235,9 @@ static tsr_status describe(const char *path, const settings *s, json_t *into, ts
         return describe_corpus(path, into);
     TSR_TRY(tsr_file_stat(path, &bytes, &mtime));
     TSR_TRY(tsr_json_set(into, "bytes", json_integer((json_int_t)bytes)));
-    TSR_TRY(first_bytes(path, head));
+    int n = tsr_file_head(path, head, 9);
+    if (n <= 0)
+        TSR_FAIL(n ? TSR_ENOENT : TSR_EFORMAT, "%s: %s", path, n ? "cannot be opened" : "is empty");
     if (strcmp(tsr_path_name(path), "corpus.h5") == 0)
         return tsr_json_set(into, "kind", json_string("links to all shards of a corpus"));
     if (strcmp(tsr_path_name(path), "manifest.json") == 0)

@@ -16,17 +16,6 @@
 
 /* --- what it is ------------------------------------------------------------------------------ */
 
-static tsr_status first_bytes(const char *path, char head[10])
-{
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        TSR_FAIL(TSR_ENOENT, "%s: no such file", path);
-    size_t n = fread(head, 1, 9, f);
-    memset(head + n, 0, 10 - n);
-    fclose(f);
-    return TSR_OK;
-}
-
 /* JSON: a text tokenizer, or one of ours that has no network; or neither. */
 static tsr_status refuse_json(const char *path)
 {
@@ -48,13 +37,14 @@ static tsr_status refuse_json(const char *path)
 /* Whatever is no safetensors file, with what to do instead. */
 static tsr_status check_form(const char *path)
 {
-    char head[10];
+    char head[10] = {0};
     if (tsr_is_folder(path))
         TSR_FAIL(TSR_EUNSUPPORTED,
                  "%s: is a folder without manifest.json; a corpus has one, and of a training run "
                  "export RUN/model.safetensors",
                  path);
-    TSR_TRY(first_bytes(path, head));
+    if (tsr_file_head(path, head, 9) < 0)
+        TSR_FAIL(TSR_ENOENT, "%s: no such file", path);
     if (memcmp(head, "\x89HDF\r\n\x1a\n", 8) == 0)
         TSR_FAIL(TSR_EUNSUPPORTED, "%s: is one file of a corpus; export the corpus, its folder",
                  path);
